@@ -1,0 +1,1 @@
+"""The framework: hook specifications, registry, configuration, engine and trainer."""

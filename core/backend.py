@@ -1,0 +1,178 @@
+"""The one door to MXNet: environment, import, contexts and seeds.
+
+Everything else says ``from dope.core.backend import mx``. Importing this module imports MXNet;
+what must stay light (listing, configuration) never imports it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from dope.core.errors import BackendError, ConfigError
+
+DISTRIBUTIONS = ("mxnet", "mxnet-cu112", "mxnet-cu110", "mxnet-cu102", "mxnet-cu101")
+
+
+def installed_distributions() -> dict[str, str]:
+    """MXNet distributions that are installed, as name to version."""
+    found = {}
+    for name in DISTRIBUTIONS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def check_installation() -> str:
+    """The name of the one installed MXNet distribution.
+
+    Raises
+    ------
+    BackendError
+        None is installed, or two share the module ``mxnet``, or its files are gone.
+    """
+    found = list(installed_distributions())
+    if len(found) > 1:
+        raise BackendError(
+            f"two builds of MXNet are installed ({', '.join(found)}) and overwrite each other",
+            f"Run: pip uninstall -y {' '.join(found)} && pip install 'dope[cpu]'",
+        )
+    if importlib.util.find_spec("mxnet") is None:
+        if found:
+            raise BackendError(
+                f"{found[0]} is installed but its files are gone",
+                f"Run: pip install --force-reinstall --no-deps {found[0]}==1.9.1",
+            )
+        raise BackendError("MXNet is not installed", "Run: pip install 'dope[cpu]'")
+    return found[0] if found else "mxnet"
+
+
+def physical_cores() -> int:
+    """Number of physical cores this process may use (hyper-threads count once)."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    cores = set()
+    for cpu in sorted(allowed) if allowed else range(os.cpu_count() or 1):
+        siblings = f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+        try:
+            with open(siblings) as handle:  # noqa: PTH123
+                cores.add(handle.read().strip())
+        except OSError:
+            cores.add(str(cpu))
+    return max(1, len(cores))
+
+
+def _choose_environment(distribution: str) -> dict[str, str]:
+    """Thread and engine settings; what the user has set wins (docs/performance.md)."""
+    chosen = {"OMP_NUM_THREADS": str(physical_cores()), "MXNET_SUBGRAPH_VERBOSE": "0"}
+    # The threaded engine hands each operator to another thread, whose OpenMP team then fights
+    # the main thread: on CPU alone the synchronous engine is 1.2 to 1.8 times faster.
+    if "-cu" not in distribution:
+        chosen["MXNET_ENGINE_TYPE"] = "NaiveEngine"
+    for key, value in chosen.items():
+        os.environ.setdefault(key, value)
+    chosen.setdefault("MXNET_ENGINE_TYPE", "ThreadedEnginePerDevice")
+    return {key: os.environ.get(key, value) for key, value in chosen.items()}
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hold back what the C++ side prints at its first start; show it if the start fails."""
+    with tempfile.TemporaryFile() as held:
+        try:
+            saved = os.dup(2)
+        except OSError:  # no standard error at all (a daemon)
+            yield
+            return
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(saved, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _import_mxnet() -> Any:
+    # MXNet 1.9.1 refers to np.bool at import and again at run time.
+    np.bool = bool  # type: ignore[attr-defined,assignment,misc]
+    with warnings.catch_warnings(), _quiet_stderr():
+        warnings.simplefilter("ignore")
+        try:
+            import mxnet
+
+            mxnet.nd.zeros(1).wait_to_read()
+        except OSError as error:
+            raise BackendError(f"MXNet does not load: {error}", "Run: dope doctor") from error
+        except ImportError as error:
+            raise BackendError(
+                f"MXNet does not import: {error}", "Run: pip install 'dope[cpu]' 'numpy<2'"
+            ) from error
+    return mxnet
+
+
+distribution = check_installation()
+environment = _choose_environment(distribution)
+mx = _import_mxnet()
+nd = mx.nd
+
+
+def contexts(text: str = "auto") -> list[Any]:
+    """MXNet contexts from text such as ``cpu(0),cpu(1)``, ``gpu(0)`` or ``auto``.
+
+    ``auto`` means all GPUs, or ``cpu(0)`` where there is none.
+
+    Raises
+    ------
+    ConfigError
+        The text is not a list of contexts, or one is named twice, or a GPU is not there.
+    """
+    gpus = mx.context.num_gpus()
+    if text.strip() == "auto":
+        return [mx.gpu(i) for i in range(gpus)] or [mx.cpu(0)]
+    found = []
+    for word in re.split(r"\s*,\s*", text.strip()):
+        match = re.fullmatch(r"(cpu|gpu)(?:\((\d+)\))?", word)
+        if match is None:
+            raise ConfigError(
+                f"--contexts: '{word}' is not a context", "Write cpu(0),cpu(1) or gpu(0) or auto."
+            )
+        kind, index = match[1], int(match[2] or 0)
+        if kind == "gpu" and index >= gpus:
+            raise ConfigError(
+                f"--contexts: gpu({index}) is not there ({gpus} found)", "Try --contexts auto."
+            )
+        found.append(getattr(mx, kind)(index))
+    if len(set(found)) < len(found):
+        raise ConfigError(f"--contexts: a context is named twice in '{text}'", "Name each once.")
+    return found
+
+
+def seed(*key: int) -> np.random.Generator:
+    """Seed MXNet and NumPy's global generator from a key such as (seed, epoch, step).
+
+    MXNet's generator state cannot be read back, so a run is seeded anew at every point where
+    a checkpoint can be taken: resuming from there continues with the same numbers.
+
+    Returns
+    -------
+    numpy.random.Generator
+        A generator of its own, from the same key.
+    """
+    sequence = np.random.SeedSequence([abs(int(k)) for k in key])
+    words = sequence.generate_state(3)
+    mx.random.seed(int(words[0] & 0x7FFFFFFF))
+    np.random.seed(int(words[1]))
+    return np.random.default_rng(sequence.spawn(1)[0])

@@ -1,0 +1,1 @@
+"""Time series: linear dynamical systems and innovation state-space models."""
