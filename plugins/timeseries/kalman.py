@@ -1,0 +1,447 @@
+"""Gaussian linear dynamical systems, batched over series: filter, smooth, sample, forecast.
+
+Holds the mathematics only: no task, no data set, no optimizer; learning by EM is in ``em.py``.
+
+The model of each of ``N`` series that share one system, with a state of ``H`` and observations of
+``D`` components, in the timing of Durbin and Koopman (2012, section 4.3)::
+
+    h_1     ~ N(mu0, S0)                        the prior of the state at the first observation
+    v_t     = B h_t + nu_t,    nu_t  ~ N(0, S_v)
+    h_{t+1} = A h_t + eps_t,   eps_t ~ N(0, S_h)
+
+Arrays are MXNet NDArrays, float32 or float64; results follow the type and context of ``A``.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dope.core.backend import mx
+from dope.core.errors import ConfigError, DataError
+
+
+class System(NamedTuple):
+    """The parameters of a linear dynamical system, in the order that every function takes them."""
+
+    A: Any  # (H, H) transition
+    B: Any  # (D, H) emission
+    S_h: Any  # (H, H) covariance of the transition noise, may be singular
+    S_v: Any  # (D, D) covariance of the observation noise
+    mu0: Any  # (H,) mean of the first state
+    S0: Any  # (H, H) covariance of the first state, may be singular or zero
+
+
+class Filtered(NamedTuple):
+    """What ``filter`` knows of the states, given the observations so far."""
+
+    predicted_mean: Any  # (N, T, H) given v_1 .. v_{t-1}
+    predicted_cov: Any  # (N, T, H, H)
+    mean: Any  # (N, T, H) given v_1 .. v_t
+    cov: Any  # (N, T, H, H)
+    log_likelihood: Any  # (N,) log p(v_1 .. v_T), natural logarithm, observed components only
+
+
+class Smoothed(NamedTuple):
+    """What ``smooth`` knows of the states, given all observations."""
+
+    mean: Any  # (N, T, H)
+    cov: Any  # (N, T, H, H)
+    cross: Any  # (N, T, H, H) Cov(h_t, h_{t-1}); zero at the first t, which has no predecessor
+
+
+class Forecast(NamedTuple):
+    """Predictive distribution of the observations after the last one."""
+
+    mean: Any  # (N, horizon, D)
+    cov: Any  # (N, horizon, D, D); its diagonal holds variances, not standard deviations
+
+
+def observed_and_mask(v: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Separate the values of a series from the question whether they were observed.
+
+    A NaN times zero is NaN, in gradients too, so no NaN may reach the recorded arithmetic.
+
+    Parameters
+    ----------
+    v
+        Observations of any shape, NumPy or NDArray, NaN where missing.
+
+    Returns
+    -------
+    values, mask
+        The observations with zero where missing; one where observed and zero where missing.
+
+    Raises
+    ------
+    DataError
+        An observation is infinite.
+    """
+    values = _host(v)
+    if np.isinf(values).any():
+        where = tuple(int(i) for i in np.argwhere(np.isinf(values))[0])
+        raise DataError(f"observation {where} is infinite", "Write NaN for a missing observation.")
+    observed = ~np.isnan(values)
+    return np.where(observed, values, 0.0), observed.astype(values.dtype)
+
+
+class _Recursion(mx.gluon.HybridBlock):
+    """The forward pass over time, with any step outputs that a subclass asks for.
+
+    Parameters
+    ----------
+    length
+        ``None`` loops with ``foreach`` and takes series of any length. A number unrolls that many
+        steps: 1.3 to 2 times faster once hybridized, but the first call costs more (about 0.1 s
+        for 50 steps, 1.3 s for 200, growing with the square) and the length is then fixed.
+    """
+
+    def __init__(self, length: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._length = length
+
+    def forward(self, values: Any, *others: Any) -> Any:
+        if isinstance(values, mx.nd.NDArray) and self._length not in (None, values.shape[1]):
+            raise ConfigError(
+                f"a filter unrolled for {self._length} steps was given {values.shape[1]}",
+                "Build it with the length of the series, or with length=None.",
+            )
+        return super().forward(values, *others)
+
+    def _steps(
+        self, F: Any, values: Any, mask: Any, system: System, everything: bool
+    ) -> tuple[Any, ...]:
+        """Per-step log densities (T, N); before it, if ``everything``, the four moments."""
+        y = F.transpose(values, axes=(1, 0, 2))  # (T, N, D)
+        m = F.transpose(mask, axes=(1, 0, 2))
+        both = F.broadcast_mul(F.expand_dims(m, 3), F.expand_dims(m, 2))  # (T, N, D, D)
+        gap = F.linalg.makediag(1 - m)
+        eye = F.expand_dims(F.linalg.makediag(F.ones_like(system.mu0)), 0)  # (1, H, H)
+
+        def body(inputs: list[Any], state: list[Any]) -> tuple[list[Any], list[Any]]:
+            mean, cov, density = _update(F, inputs, state, eye, system)
+            kept = [*state, mean, cov, density] if everything else [density]
+            return kept, list(_predict(F, mean, cov, system))
+
+        per_series = {"lhs_axes": (0,), "rhs_axes": (0,)}
+        state = [
+            F.broadcast_like(F.expand_dims(system.mu0, 0), values, **per_series),  # (N, H)
+            F.broadcast_like(F.expand_dims(system.S0, 0), values, **per_series),  # (N, H, H)
+        ]
+        if self._length is None:
+            return tuple(F.contrib.foreach(body, [y, m, both, gap], state)[0])
+        outputs = []
+        for t in range(self._length):
+            inputs = [
+                F.reshape(F.slice_axis(x, axis=0, begin=t, end=t + 1), shape=(-3, -2))
+                for x in (y, m, both, gap)
+            ]
+            kept, state = body(inputs, state)
+            outputs.append(kept)
+        return tuple(F.stack(*parts, axis=0) for parts in zip(*outputs))
+
+
+class KalmanLogLikelihood(_Recursion):
+    """Log-likelihood (N,) of each series, differentiable in every parameter of the system.
+
+    Call it with ``(values, mask, A, B, S_h, S_v, mu0, S0)``; ``values`` and ``mask`` (N, T, D)
+    come from `observed_and_mask`. Each predictive covariance ``B P B' + S_v`` must be positive
+    definite in its observed components. Gradients of the covariances treat them as symmetric.
+    """
+
+    def hybrid_forward(self, F: Any, values: Any, mask: Any, *system: Any) -> Any:
+        (density,) = self._steps(F, values, mask, System(*system), everything=False)
+        return F.sum(density, axis=0) - _log_normaliser(F, mask)
+
+
+class KalmanFilter(_Recursion):
+    """Predicted and filtered moments and log-likelihood, the parts of `Filtered` in its order.
+
+    Called like `KalmanLogLikelihood`.
+    """
+
+    def hybrid_forward(self, F: Any, values: Any, mask: Any, *system: Any) -> tuple[Any, ...]:
+        *moments, density = self._steps(F, values, mask, System(*system), everything=True)
+        by_series = [
+            F.transpose(x, axes=axes)
+            for x, axes in zip(moments, [(1, 0, 2), (1, 0, 2, 3)] * 2)  # (N, T, H[, H])
+        ]
+        return (*by_series, F.sum(density, axis=0) - _log_normaliser(F, mask))
+
+
+def _log_normaliser(F: Any, mask: Any) -> Any:
+    return F.sum(mask, axis=(1, 2)) * (0.5 * math.log(2 * math.pi))
+
+
+def _update(
+    F: Any, inputs: list[Any], state: list[Any], eye: Any, system: System
+) -> tuple[Any, Any, Any]:
+    """Condition the predicted state on one observation (Durbin and Koopman 2012, section 4.3).
+
+    A missing component gets a zero row in B, and a one of its own in the innovation covariance:
+    its gain, its part of the quadratic form and its log-determinant are then exactly zero.
+    """
+    y, m, both, gap = inputs  # (N, D), (N, D), (N, D, D), (N, D, D)
+    mean, cov = state  # (N, H), (N, H, H)
+    P_B = F.dot(cov, system.B, transpose_b=True)  # P B': (N, H, D)
+    B_P_B = F.dot(F.transpose(P_B, axes=(0, 2, 1)), system.B, transpose_b=True)  # (N, D, D)
+    S = F.broadcast_add(B_P_B, F.expand_dims(system.S_v, 0)) * both + gap
+    P_B = F.broadcast_mul(P_B, F.expand_dims(m, 1))
+    error = (y - F.dot(mean, system.B, transpose_b=True)) * m  # (N, D)
+
+    L = F.linalg.potrf(S)
+    whitened = F.linalg.trsm(L, P_B, transpose=True, rightside=True)  # P B' L'^-1: (N, H, D)
+    z = F.linalg.trsm(L, F.expand_dims(error, 2))  # L^-1 error: (N, D, 1)
+    K = F.linalg.trsm(L, whitened, rightside=True)  # the gain P B' S^-1: (N, H, D)
+
+    new_mean = mean + F.reshape(F.linalg.gemm2(whitened, z), shape=(0, -1))
+    X = F.broadcast_sub(eye, F.dot(K, system.B))  # I - K B
+    # Joseph form: a sum of two squares cannot lose its positive sign to rounding.
+    new_cov = F.linalg.gemm2(F.linalg.gemm2(X, cov), X, transpose_b=True) + F.linalg.gemm2(
+        F.dot(K, system.S_v), K, transpose_b=True
+    )
+    density = -0.5 * F.sum(F.square(z), axis=(1, 2)) - F.linalg.sumlogdiag(L)
+    return new_mean, new_cov, density
+
+
+def _predict(F: Any, mean: Any, cov: Any, system: System) -> tuple[Any, Any]:
+    """Moments (N, H), (N, H, H) of the next state."""
+    P_A = F.dot(cov, system.A, transpose_b=True)  # P A'; its transpose is A P, for P = P'
+    A_P_A = F.dot(F.transpose(P_A, axes=(0, 2, 1)), system.A, transpose_b=True)
+    return (
+        F.dot(mean, system.A, transpose_b=True),
+        F.broadcast_add(A_P_A, F.expand_dims(system.S_h, 0)),
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _compiled_filter() -> KalmanFilter:
+    block = KalmanFilter()
+    block.hybridize()
+    return block
+
+
+def filter(v: Any, A: Any, B: Any, S_h: Any, S_v: Any, mu0: Any, S0: Any) -> Filtered:
+    """Kalman filter of a batch of series, with missing observations.
+
+    Parameters
+    ----------
+    v
+        Observations (N, T, D), NumPy or NDArray, NaN where missing. A vector that is missing
+        entirely skips the update, one that is missing in part uses the components it has.
+    A, B, S_h, S_v, mu0, S0
+        The system, see `System`. With a vague prior (``S0`` a million times ``S_v``) float32
+        keeps three digits of the mean; use float64 there.
+
+    Raises
+    ------
+    ConfigError
+        Shapes that do not fit together, or a ``B P B' + S_v`` that is not positive definite.
+    DataError
+        An observation is infinite.
+    """
+    system = System(A, B, S_h, S_v, mu0, S0)
+    _check_shapes(np.shape(v), system)
+    values, mask = (
+        mx.nd.array(part, dtype=A.dtype, ctx=A.context) for part in observed_and_mask(v)
+    )
+    try:
+        filtered = Filtered(*_compiled_filter()(values, mask, *system))
+        filtered.log_likelihood.wait_to_read()  # the threaded engine reports errors only here
+        return filtered
+    except mx.base.MXNetError as error:
+        if "potrf" not in str(error):
+            raise
+        raise ConfigError(
+            "the covariance of the next observation is not positive definite",
+            "S_v, S_h and S0 must be covariances; a small multiple of the identity added to S_v "
+            "helps.",
+        ) from error
+
+
+def smooth(filtered: Filtered, A: Any, S_h: Any) -> Smoothed:
+    """Rauch-Tung-Striebel smoother: the states given all observations.
+
+    Särkkä (2013), *Bayesian Filtering and Smoothing*, Theorem 8.2, with the covariance as a sum
+    of squares and a generalised inverse, so that singular ``S_h`` and ``S0`` are allowed. Not meant
+    to be differentiated.
+
+    Parameters
+    ----------
+    filtered
+        What `filter` returned.
+    A, S_h
+        The transition (H, H) and its noise covariance, the same as the filter had.
+    """
+    if filtered.mean.shape[1] == 1:
+        return Smoothed(filtered.mean, filtered.cov, mx.nd.zeros_like(filtered.cov))
+    block = _compiled_smoother(np.dtype(A.dtype).name)
+    return Smoothed(*block(*filtered[:4], A, S_h))
+
+
+class _Smoother(mx.gluon.HybridBlock):
+    """The backward pass of `smooth`, for at least two time steps."""
+
+    def __init__(self, dtype: str) -> None:
+        super().__init__()
+        self._float = np.finfo(dtype)
+
+    def hybrid_forward(
+        self, F: Any, predicted_mean: Any, predicted_cov: Any, mean: Any, cov: Any, A: Any, S_h: Any
+    ) -> tuple[Any, ...]:
+        gemm2 = F.linalg.gemm2
+        # Time first and backwards, (T, N, ...): row 0 is the last step, row i the i-th before it.
+        predicted_mean, mean = (
+            F.reverse(F.transpose(x, axes=(1, 0, 2)), axis=0) for x in (predicted_mean, mean)
+        )
+        predicted_cov, cov = (
+            F.reverse(F.transpose(x, axes=(1, 0, 2, 3)), axis=0) for x in (predicted_cov, cov)
+        )
+        m, P = (F.slice_axis(x, axis=0, begin=1, end=None) for x in (mean, cov))
+        m_next, P_next = (
+            F.slice_axis(x, axis=0, begin=0, end=-1) for x in (predicted_mean, predicted_cov)
+        )
+        last = [
+            F.reshape(F.slice_axis(x, axis=0, begin=0, end=1), shape=(-3, -2)) for x in (mean, cov)
+        ]
+
+        P_A = F.dot(P, A, transpose_b=True)  # Cov(h_t, h_{t+1} | v_1 .. v_t): (T-1, N, H, H)
+        J = gemm2(P_A, _generalised_inverse(F, P_next, self._float))
+        ones = F.expand_dims(F.ones_like(F.slice_axis(A, axis=0, begin=0, end=1)), 0)
+        eye = F.linalg.makediag(ones)  # (1, 1, H, H)
+        X = F.broadcast_sub(eye, F.dot(J, A))  # I - J A
+        own = gemm2(gemm2(X, P), X, transpose_b=True) + gemm2(F.dot(J, S_h), J, transpose_b=True)
+
+        def body(inputs: list[Any], state: list[Any]) -> tuple[list[Any], list[Any]]:
+            m_t, m_after, J_t, own_t = inputs
+            surprise = F.expand_dims(state[0] - m_after, 2)
+            new_mean = m_t + F.reshape(gemm2(J_t, surprise), shape=(0, -1))
+            cross = gemm2(state[1], J_t, transpose_b=True)  # Cov(h_{t+1}, h_t)
+            new_cov = own_t + gemm2(J_t, cross)
+            return [new_mean, new_cov, cross], [new_mean, new_cov]
+
+        means, covs, crosses = F.contrib.foreach(body, [m, m_next, J, own], last)[0]
+        last = [F.expand_dims(x, 0) for x in last]
+        means, covs = (
+            F.reverse(F.concat(x, rest, dim=0), axis=0) for x, rest in zip(last, (means, covs))
+        )
+        crosses = F.reverse(F.concat(crosses, F.zeros_like(last[1]), dim=0), axis=0)
+        return (
+            F.transpose(means, axes=(1, 0, 2)),
+            F.transpose(covs, axes=(1, 0, 2, 3)),
+            F.transpose(crosses, axes=(1, 0, 2, 3)),
+        )
+
+
+@functools.cache
+def _compiled_smoother(dtype: str) -> _Smoother:
+    block = _Smoother(dtype)
+    block.hybridize()
+    return block
+
+
+def _generalised_inverse(F: Any, P: Any, kind: Any) -> Any:
+    """A G with P G P = P for symmetric P (..., H, H) with no negative eigenvalue.
+
+    Eigenvalues are judged after scaling to a unit diagonal, so that a component on a small scale
+    is not mistaken for one without variance. ``kind`` is the ``numpy.finfo`` of P's type.
+    """
+    variance = F.linalg.extractdiag(P)  # (..., H)
+    scale = F.rsqrt(F.maximum(variance, float(kind.tiny))) * (variance > float(kind.tiny))
+    scales = F.broadcast_mul(F.expand_dims(scale, -1), F.expand_dims(scale, -2))
+    U, eigenvalues = F.linalg.syevd(P * scales)  # rows of U are the eigenvectors
+    limit = F.max(eigenvalues, axis=-1, keepdims=True) * (10 * float(kind.eps))
+    kept = F.broadcast_greater(eigenvalues, limit)
+    inverse = kept / F.where(kept, eigenvalues, F.ones_like(eigenvalues))
+    rows = F.broadcast_mul(U, F.expand_dims(inverse, -1))
+    return F.linalg.gemm2(rows, U, transpose_a=True) * scales
+
+
+def sample(
+    rng: np.random.Generator,
+    A: Any,
+    B: Any,
+    S_h: Any,
+    S_v: Any,
+    mu0: Any,
+    S0: Any,
+    n: int,
+    length: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw ``n`` series of ``length`` steps from the system (NumPy or NDArray parameters).
+
+    Returns
+    -------
+    states, observations
+        NumPy arrays (n, length, H) and (n, length, D), float64.
+    """
+    A, B, S_h, S_v, mu0, S0 = (_host(x).astype(np.float64) for x in (A, B, S_h, S_v, mu0, S0))
+    D, H = B.shape
+    states = np.empty((n, length, H))
+    shocks = rng.standard_normal((n, length, H)) @ _factor(S_h).T
+    noise = rng.standard_normal((n, length, D)) @ _factor(S_v).T
+    state = mu0 + rng.standard_normal((n, H)) @ _factor(S0).T
+    for t in range(length):
+        states[:, t] = state
+        state = state @ A.T + shocks[:, t]
+    return states, states @ B.T + noise
+
+
+def _factor(S: np.ndarray) -> np.ndarray:
+    """C with C C' = S, for covariances that may be singular, where Cholesky would refuse."""
+    eigenvalues, U = np.linalg.eigh(S)
+    return U * np.sqrt(np.maximum(eigenvalues, 0.0))
+
+
+def forecast(mean: Any, cov: Any, A: Any, B: Any, S_h: Any, S_v: Any, horizon: int) -> Forecast:
+    """Distribution of the ``horizon`` observations that follow the last one.
+
+    Parameters
+    ----------
+    mean, cov
+        The last filtered moments, (N, H) and (N, H, H). The first transition is applied to them.
+    A, B, S_h, S_v
+        The system, see `System`.
+    horizon
+        Number of steps, at least 1.
+
+    Raises
+    ------
+    ConfigError
+        The horizon is below 1.
+    """
+    if horizon < 1:
+        raise ConfigError(f"a forecast of {horizon} steps was asked for", "Use a horizon >= 1.")
+    system = System(A, B, S_h, S_v, None, None)
+    means, covs = [], []
+    for _ in range(horizon):
+        mean, cov = _predict(mx.nd, mean, cov, system)
+        P_B = mx.nd.dot(cov, B, transpose_b=True)  # (N, H, D)
+        means.append(mx.nd.dot(mean, B, transpose_b=True))
+        covs.append(mx.nd.dot(P_B.transpose((0, 2, 1)), B, transpose_b=True) + S_v.expand_dims(0))
+    return Forecast(mx.nd.stack(*means, axis=1), mx.nd.stack(*covs, axis=1))
+
+
+def _host(x: Any) -> np.ndarray:
+    array = x.asnumpy() if hasattr(x, "asnumpy") else np.asarray(x)
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def _check_shapes(shape: tuple[int, ...], system: System) -> None:
+    """Raise ConfigError where MXNet would speak of a failed check in C++."""
+    if len(shape) != 3:
+        raise ConfigError(
+            f"observations of shape {shape} were given", "Give (series, time, components)."
+        )
+    D, H = shape[2], system.A.shape[0]
+    expected = System((H, H), (D, H), (H, H), (D, D), (H,), (H, H))
+    for name, array, wanted in zip(System._fields, system, expected):
+        if array.shape != wanted:
+            raise ConfigError(
+                f"{name} has shape {array.shape}, but {H} states and {D} observed components "
+                f"need {wanted}",
+                "Check the shapes of A and of the observations.",
+            )
