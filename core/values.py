@@ -173,9 +173,16 @@ def to_yaml(value: Any) -> str:
     """YAML text of plain data; keys keep their order."""
     import yaml
 
-    text: str = yaml.dump(
-        plain(value), Dumper=_yaml_classes()[1], sort_keys=False, allow_unicode=True
-    )
+    def dump(unicode: bool) -> str:
+        text: str = yaml.dump(
+            plain(value), Dumper=_yaml_classes()[1], sort_keys=False, allow_unicode=unicode
+        )
+        return text
+
+    text = dump(True)
+    # PyYAML writes these line breaks as they are and reads them back as blanks.
+    if re.search("[\x85\u2028\u2029]", text):
+        text = dump(False)
     return text
 
 

@@ -372,7 +372,22 @@ def test_yaml_that_surprises(registry, tmp_path):
     assert model["names"] == ["1:30", "010"]
 
 
-AWKWARD = ["1e5", "010", "12:30", "2020-01-01", "yes", "null", "~", "", " x", "a: b", "é\n", "1_0"]
+AWKWARD = [
+    "1e5",
+    "010",
+    "12:30",
+    "2020-01-01",
+    "yes",
+    "null",
+    "~",
+    "",
+    " x",
+    "a: b",
+    "é\n",
+    "1_0",
+    "\x85",
+    "\u2028",
+]
 
 
 def test_round_trip(registry):
