@@ -16,7 +16,7 @@ unexport PYTHONPATH PYTHONHOME
 .PHONY: help run test lint types check format setup clean
 
 help:  ## say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
 run:  ## set up, then forecast with timeseries.issm (TASK=…, ARGS=…, PYTHON=…, MXNET=cu112)
 	@sh .ci/venv .venv '$(MXNET)'

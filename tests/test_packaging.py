@@ -28,7 +28,7 @@ BARE = ("core", "plugins", "cli")
 HEAVY = ("mxnet", "numpy", "matplotlib")
 # These may import the heavy ones at their top; all else in core, and what registers, may not.
 MAY_BE_HEAVY = {"backend", "checkpoint", "data", "engine", "flat", "metrics", "quasi_newton"}
-MAY_BE_HEAVY |= {"task", "trainer"}
+MAY_BE_HEAVY |= {"task", "trainer", "updates"}
 LIGHT = [
     "dope",
     "dope.cli",
