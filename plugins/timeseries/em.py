@@ -12,7 +12,8 @@ import numpy as np
 
 from dope.core.backend import mx
 from dope.core.errors import ConfigError
-from dope.plugins.timeseries.kalman import System, filter, observed_and_mask, smooth
+from dope.plugins.timeseries.kalman import System, filter, observed_and_mask
+from dope.plugins.timeseries.smoother import smooth
 
 LEARNABLE = System._fields
 

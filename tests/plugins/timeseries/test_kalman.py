@@ -1,6 +1,6 @@
 """The linear dynamical system against statsmodels and against dense Gaussian conditioning.
 
-Holds the tests of kalman.py and em.py; no task is run here.
+Holds the tests of kalman.py, smoother.py and em.py; no task is run here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pytest
 
 from dope.core.backend import mx
 from dope.core.errors import ConfigError, DataError
-from dope.plugins.timeseries import em, kalman
+from dope.plugins.timeseries import em, kalman, smoother
 
 sm = pytest.importorskip("statsmodels.tsa.statespace.kalman_smoother")
 
@@ -90,7 +90,7 @@ def test_filter_and_smoother_agree_with_statsmodels(H, D, kind, dtype, tolerance
     v = series(system, 3, 40, kind)
     params = nd(system, dtype)
     filtered = kalman.filter(v, *params)
-    smoothed = kalman.smooth(filtered, params.A, params.S_h)
+    smoothed = smoother.smooth(filtered, params.A, params.S_h)
     assert {x.dtype for x in (*filtered, *smoothed)} == {np.dtype(dtype).type}
     for n in range(3):
         golden = peer(v[n], system)
@@ -115,7 +115,7 @@ def test_singular_covariances_need_no_special_care(rank):
     system = system._replace(S_h=g @ g.T, S0=np.zeros((3, 3)))
     v = series(system, 2, 25, "partial")
     filtered = kalman.filter(v, *nd(system))
-    smoothed = kalman.smooth(filtered, nd(system).A, nd(system).S_h)
+    smoothed = smoother.smooth(filtered, nd(system).A, nd(system).S_h)
     for n in range(2):
         golden = peer(v[n], system)
         close(smoothed.mean[n], golden.smoothed_state.T, 1e-8)
@@ -137,7 +137,7 @@ def test_states_on_very_different_scales_are_smoothed_in_float32():
     )
     v = series(system, 1, 30)
     params = nd(scaled, "float32")
-    smoothed = kalman.smooth(kalman.filter(v, *params), params.A, params.S_h)
+    smoothed = smoother.smooth(kalman.filter(v, *params), params.A, params.S_h)
     close(smoothed.mean[0].asnumpy() / scale, peer(v[0], system).smoothed_state.T, 1e-4)
 
 
@@ -214,7 +214,7 @@ def test_a_series_without_observations_stays_at_its_prior(dtype):
     assert filtered.log_likelihood[0].asscalar() == 0
     np.testing.assert_array_equal(filtered.mean[0, 0].asnumpy(), params.mu0.asnumpy())
     np.testing.assert_allclose(filtered.cov[0, 0].asnumpy(), params.S0.asnumpy(), rtol=1e-6)
-    smoothed = kalman.smooth(filtered, params.A, params.S_h)
+    smoothed = smoother.smooth(filtered, params.A, params.S_h)
     new = em.m_step(em.e_step_statistics(v[:1], params), params)
     for x in (*filtered, *smoothed, *new):
         assert np.isfinite(x.asnumpy()).all()
@@ -374,7 +374,7 @@ def test_one_step_series_and_one_series():
     v = series(system, 1, 1)
     params = nd(system)
     filtered = kalman.filter(v, *params)
-    smoothed = kalman.smooth(filtered, params.A, params.S_h)
+    smoothed = smoother.smooth(filtered, params.A, params.S_h)
     np.testing.assert_array_equal(smoothed.mean.asnumpy(), filtered.mean.asnumpy())
     np.testing.assert_array_equal(smoothed.cross.asnumpy(), np.zeros((1, 1, 2, 2)))
     new = em.m_step(em.e_step_statistics(v, params), params)
