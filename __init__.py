@@ -1,3 +1,42 @@
-"""dope: the models of *Deep Learning: The Straight Dope* as tasks to run and extend."""
+"""dope: the models of *Deep Learning: The Straight Dope* as tasks to run and extend.
+
+The public names are loaded when they are first used, so that ``import dope`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "run": "dope.core.api",
+    "resume": "dope.core.api",
+    "evaluate": "dope.core.api",
+    "predict": "dope.core.api",
+    "Run": "dope.core.api",
+    "Task": "dope.core.task",
+    "Group": "dope.core.task",
+    "Callback": "dope.core.callbacks",
+    "hookimpl": "dope.core.hookspecs",
+    "DopeError": "dope.core.errors",
+}
+__all__ = [*_WHERE, "__version__"]
+
+if TYPE_CHECKING:
+    from dope.core.api import Run, evaluate, predict, resume, run
+    from dope.core.callbacks import Callback
+    from dope.core.errors import DopeError
+    from dope.core.hookspecs import hookimpl
+    from dope.core.task import Group, Task
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'dope' has no attribute '{name}'")
+    return getattr(importlib.import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,109 @@
+"""Plain text for people: aligned tables, figures, a configuration with its origins.
+
+Holds the layout only; what is shown comes from the caller, and nothing here imports rich.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+GAP = "  "
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, 100 where there is none."""
+    return max(40, shutil.get_terminal_size((100, 24)).columns)
+
+
+def table(
+    rows: Iterable[Sequence[str]], *, head: Sequence[str] = (), width: int = 0, widest: int = 30
+) -> str:
+    """Rows as aligned columns; what does not fit is wrapped inside its column.
+
+    Parameters
+    ----------
+    rows
+        Cells, the same number in each row.
+    head
+        Column titles, underlined; none by default.
+    width
+        Columns of the terminal; 0 asks it.
+    widest
+        Most columns that any but the last cell gets.
+    """
+    cells = [[str(cell) for cell in row] for row in ([head] if head else [])] + [
+        [str(cell) for cell in row] for row in rows
+    ]
+    if not cells:
+        return ""
+    sizes = [min(widest, max(map(len, column))) for column in list(zip(*cells))[:-1]]
+    rest = (width or terminal_width()) - sum(sizes) - len(GAP) * len(sizes)
+    sizes.append(max(20, rest))
+    lines = []
+    for number, row in enumerate(cells):
+        wrapped = [textwrap.wrap(cell, size) or [""] for cell, size in zip(row, sizes)]
+        for i in range(max(map(len, wrapped))):
+            parts = [(part[i] if i < len(part) else "") for part in wrapped]
+            lines.append(GAP.join(p.ljust(s) for p, s in zip(parts, sizes)).rstrip())
+        if head and number == 0:
+            used = [min(size, max(map(len, column))) for size, column in zip(sizes, zip(*cells))]
+            lines.append(GAP.join("-" * size for size in used))
+    return "\n".join(lines)
+
+
+def number(value: Any) -> str:
+    """A figure with five digits, an integer whole, None as a dash."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def figures(metrics: Mapping[str, Any]) -> str:
+    """Metrics as one table; each mapping among them, of the same keys, as a row of another."""
+    flat = [(key, number(value)) for key, value in metrics.items() if not _is_row(value)]
+    blocks = [table(flat)] if flat else []
+    nested = {key: value for key, value in metrics.items() if _is_row(value)}
+    while nested:
+        keys = list(next(iter(nested.values())))
+        alike = {key: value for key, value in nested.items() if list(value) == keys}
+        rows = [[key, *(number(value[k]) for k in keys)] for key, value in alike.items()]
+        blocks.append(table(rows, head=["", *keys]))
+        nested = {key: value for key, value in nested.items() if key not in alike}
+    return "\n\n".join(blocks)
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value)
+
+
+def records(rows: Sequence[Mapping[str, Any]], *, most: int = 20) -> str:
+    """Rows of the same keys as a table: the first ``most``, and how many more there are."""
+    if not rows:
+        return "(no rows)"
+    head = list(rows[0])
+    text = table(([number(row.get(key)) for key in head] for row in rows[:most]), head=head)
+    more = len(rows) - most
+    return f"{text}\n… and {more} more; --output FILE.csv writes them all" if more > 0 else text
+
+
+def with_origins(sections: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    """Sections as YAML, each value followed by a comment that says where it came from."""
+    lines: list[tuple[str, str]] = []
+    for section, values in sections.items():
+        if values is None:
+            lines.append((f"{section}: null", "the task has none"))
+            continue
+        lines.append((f"{section}:", ""))
+        for key, value in values.items():
+            text = json.dumps(value, ensure_ascii=False)
+            lines.append((f"  {key}: {text}", origins.get(f"{section}.{key}", "")))
+    left = min(48, max((len(text) for text, origin in lines if origin), default=0))
+    return "\n".join(
+        f"{text.ljust(left)}  # {origin}" if origin else text for text, origin in lines
+    )

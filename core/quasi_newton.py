@@ -1,0 +1,125 @@
+"""BFGS for many small problems at once: each row of a parameter is a problem of its own.
+
+Holds the update rule; the losses it looks at are handed over by the engine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dope.core.backend import mx, nd
+
+SUFFICIENT = 1e-4  # Armijo's constant (Nocedal & Wright 2006, section 3.1)
+SHRINK, LEAST_SHRINK = 0.1, 0.5  # bounds of a backtracking step, as factors of the last
+SMALLEST_STEP = 1e-7
+
+
+class BatchedBFGS(mx.optimizer.Optimizer):
+    """BFGS with a backtracking line search on every row (Nocedal & Wright 2006, algorithm 6.1).
+
+    One call is one evaluation: it judges the point it is shown, takes it or goes back half-way,
+    and leaves the next trial point in the weight. Rows never look at each other, and nothing
+    waits for the device. It needs the loss of every row and so the whole data set in each batch.
+
+    Parameters
+    ----------
+    tolerance
+        A row is settled when a full Newton step promises less than this much decrease of its
+        loss, in the loss's own units.
+    max_step
+        Longest step in any coordinate.
+    """
+
+    wants_losses = True
+
+    def __init__(self, tolerance: float = 1e-6, max_step: float = 2.0) -> None:
+        super().__init__(learning_rate=1.0, wd=0.0)
+        self.tolerance, self.max_step = tolerance, max_step
+        self.losses: Any = None  # (N,), set by the engine before each update
+
+    def create_state(self, index: int, weight: Any) -> tuple[Any, ...]:
+        """best, its loss, gradient, inverse Hessian, direction, (step, slope, settled, started)."""
+        n, k = weight.shape
+        like = {"ctx": weight.context, "dtype": weight.dtype}
+        scalars = nd.zeros((n, 4), **like)
+        return (
+            weight.copy(),
+            nd.full((n,), 1e30, **like),
+            nd.zeros((n, k), **like),
+            nd.broadcast_to(nd.eye(k, **like).expand_dims(0), (n, k, k)),
+            nd.zeros((n, k), **like),
+            scalars,
+        )
+
+    def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
+        """Judge the trial point in ``weight`` and put the next one there, in place."""
+        best, best_loss, best_grad, inverse, direction, scalars = state
+        step, slope, settled, started = (scalars[:, i] for i in range(4))
+        loss, gradient = self.losses.reshape((-1,)), nd.where(_finite(grad), grad, nd.zeros_like(grad))
+        moving = 1 - settled
+
+        bound = best_loss + SUFFICIENT * step * slope
+        accepted = (loss <= bound) * _finite(loss) * moving
+        taken = _column(accepted)
+
+        # a rejected point: the minimum of the parabola through what is known, within bounds
+        curvature = loss - best_loss - step * slope
+        parabola = -0.5 * slope * step / nd.where(_finite(curvature), curvature + 1e-30, 1e30 + 0 * step)
+        shorter = step * nd.clip(parabola, SHRINK, LEAST_SHRINK)
+        stuck = (1 - accepted) * (shorter < SMALLEST_STEP) * moving * started
+
+        moved, turned = (weight - best) * taken, (gradient - best_grad) * taken
+        inverse[:] = _updated_inverse(inverse, moved, turned, first=accepted * (started == 1))
+        best[:] = nd.where(taken * nd.ones_like(best), weight, best)
+        best_loss[:] = nd.where(accepted, loss, best_loss)
+        best_grad[:] = nd.where(taken * nd.ones_like(best), gradient, best_grad)
+
+        newton = -nd.batch_dot(inverse, best_grad.expand_dims(2)).reshape(best.shape)
+        promised = -0.5 * nd.sum(newton * best_grad, axis=1)
+        scale = self.max_step / (nd.max(nd.abs(newton), axis=1) + 1e-30)
+        newton = newton * _column(nd.minimum(scale, nd.ones_like(scale)))
+        direction[:] = nd.where(taken * nd.ones_like(best), newton, direction)
+        slope = nd.where(accepted, nd.sum(newton * best_grad, axis=1), slope)
+        step = nd.where(accepted, nd.ones_like(step), shorter)
+        settled = nd.maximum(settled, nd.maximum(accepted * (promised < self.tolerance), stuck))
+        started = nd.minimum(started + accepted, 2 * nd.ones_like(started))
+        scalars[:] = nd.stack(step, slope, settled, started, axis=1)
+        weight[:] = best + _column(step * (1 - settled)) * direction
+
+    def settle(self, weight: Any, state: Any) -> None:
+        """Go back to the best point seen: the weight may hold a trial that nobody judged."""
+        weight[:] = state[0]
+
+    def settled(self, state: Any) -> bool:
+        """Whether every row is settled. Reads the device."""
+        return bool(state[5][:, 2].min().asscalar() > 0)
+
+
+def _column(x: Any) -> Any:
+    return x.expand_dims(1)
+
+
+def _finite(x: Any) -> Any:
+    return nd.abs(x) < 1e29
+
+
+def _updated_inverse(inverse: Any, s: Any, y: Any, first: Any) -> Any:
+    """The BFGS update of inverse Hessians (n, k, k); rows without curvature keep theirs.
+
+    Nocedal & Wright 2006, eq. 6.17; before a row's first update its matrix is scaled by eq. 6.20.
+    """
+    sy, yy = nd.sum(s * y, axis=1), nd.sum(y * y, axis=1)
+    useful = (sy > 1e-10 * nd.sqrt(yy * nd.sum(s * s, axis=1))) * (sy > 0)
+    rho = useful / nd.where(useful, sy, nd.ones_like(sy))
+    scale = nd.where(first * useful, sy / (yy + 1e-30), nd.ones_like(sy))
+    inverse = inverse * scale.reshape((-1, 1, 1))
+    s, y = s.expand_dims(2), y.expand_dims(2)
+    hy = nd.batch_dot(inverse, y)  # (n, k, 1)
+    yhy = nd.sum(y * hy, axis=1).reshape((-1, 1, 1))
+    rho = rho.reshape((-1, 1, 1))
+    cross = nd.batch_dot(hy, s, transpose_b=True)
+    return (
+        inverse
+        + nd.broadcast_mul(nd.batch_dot(s, s, transpose_b=True), rho + rho * rho * yhy)
+        - nd.broadcast_mul(cross + cross.transpose((0, 2, 1)), rho)
+    )

@@ -1,0 +1,235 @@
+"""The loop: epochs, evaluation, checkpoints, early stop; the same for every task.
+
+Holds no mathematics of learning; one step is the task's, through the engine's one verb.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Optional
+
+from dope.core import checkpoint
+from dope.core.backend import nd
+from dope.core.backend import seed as seed_all
+from dope.core.callbacks import Callback
+from dope.core.checkpoint import Checkpoint
+from dope.core.engine import Engine
+from dope.core.errors import DivergedError
+from dope.core.metrics import Sum
+from dope.core.options import TrainerOptions
+from dope.core.rundir import RunDirectory
+from dope.core.task import Task
+
+POSITION = ("epoch", "step", "total_steps", "examples", "best", "_since_best", "reason")
+
+
+class Trainer:
+    """Train one task in one run directory.
+
+    The loop, in short::
+
+        for epoch in epochs:
+            seed from (seed, epoch)
+            for batch in the epoch's order:
+                sums += task.step(engine, batch)          # nothing waits for the device
+                every log_every steps: read the sums, check that they are finite,
+                                       seed from (seed, epoch, step)
+            evaluate, tell the callbacks, write metrics.jsonl
+            save a checkpoint; stop when told to, when settled, or when patience is over
+
+    Generator states cannot be read back from MXNet, so randomness is seeded anew at each point
+    where a checkpoint can be taken: a run that is killed and resumed ends with the same bits.
+
+    Parameters
+    ----------
+    task, engine
+        What is trained, and the networks on their contexts.
+    options
+        Epochs, checkpoints, logging and so on.
+    run
+        The run's folder.
+    seed
+        Of everything random in the run.
+    callbacks
+        Told of the six events, in order.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        engine: Engine,
+        options: TrainerOptions,
+        run: RunDirectory,
+        *,
+        seed: int = 0,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.task, self.engine, self.options, self.run = task, engine, options, run
+        self.seed, self.callbacks = seed, list(callbacks)
+        self.epoch = self.step = self.total_steps = self.examples = self.steps_per_epoch = 0
+        self.metrics: dict[str, float] = {}
+        self.best: Optional[float] = None
+        self.reason = ""
+        self._since_best = self._signals = 0
+        self._sums: dict[str, Sum] = {}
+
+    @property
+    def steps_left(self) -> int:
+        """Steps until the last epoch is done, if nothing stops the run before."""
+        return max(0, (self.options.epochs - self.epoch) * self.steps_per_epoch - self.step)
+
+    def stop(self, reason: str) -> None:
+        """End training after this epoch; ``reason`` goes into the log."""
+        self.reason = reason
+
+    def fit(self) -> str:
+        """Train until done; return ``done`` or ``interrupted``.
+
+        Raises
+        ------
+        DivergedError
+            A loss is not finite. The last good checkpoint stands.
+        KeyboardInterrupt
+            A second interrupt: there was no time to save again.
+        """
+        self._batches: Any = self.task.data("train")
+        self.steps_per_epoch = len(self._batches)
+        status = "failed"
+        self._tell("on_fit_start")
+        try:
+            with self._interrupts():
+                status = self._train()
+        finally:
+            self._tell("on_fit_end", status)
+        return status
+
+    def _train(self) -> str:
+        while self.epoch < self.options.epochs and not self.reason:
+            whole = self._one_epoch()
+            if whole:
+                self._end_epoch()
+            if self._signals:
+                self.save()
+                return "interrupted"
+            if whole and self.epoch % self.options.checkpoint_every == 0:
+                self.save()
+        self.engine.settle()
+        self.save()
+        return "done"
+
+    def _one_epoch(self) -> bool:
+        """The rest of one epoch; False when interrupted, at a point to resume from."""
+        order = seed_all(self.seed, self.epoch)
+        if self.step:
+            seed_all(self.seed, self.epoch, self.step)
+        else:
+            self.engine.start_epoch()
+        for batch in self._batches.epoch(order, self.step):
+            sums = self.task.step(self.engine, batch)
+            for key, value in sums.items():
+                self._sums[key] = self._sums.get(key, Sum()) + value
+            self.step += 1
+            self.total_steps += 1
+            self.examples += max((value.count for value in sums.values()), default=0)
+            self._tell("on_step_end")
+            if self.step % self.options.log_every == 0 and self.step < self.steps_per_epoch:
+                self._means()
+                if self._signals:
+                    return False
+                seed_all(self.seed, self.epoch, self.step)
+        return True
+
+    def _end_epoch(self) -> None:
+        metrics = self._means()
+        self._sums, self.step = {}, 0
+        self.epoch += 1
+        self._tell("on_epoch_end", metrics)
+        if self.epoch % self.options.evaluate_every == 0 or self.epoch == self.options.epochs:
+            found = self.task.evaluate(self.engine)
+            if found:
+                self._tell("on_evaluation_end", found)
+                metrics.update(found)
+            self._judge(metrics, held_out=found)
+        self.metrics = metrics
+        self.run.add_metrics({"epoch": self.epoch, "step": self.total_steps, **metrics})
+        if self.task.finished(self.engine):
+            self.stop("settled: nothing is left to gain")
+
+    def _means(self) -> dict[str, float]:
+        """Read the sums back and insist that they are finite."""
+        means = {key: value.mean() for key, value in self._sums.items()}
+        for key, value in means.items():
+            if not math.isfinite(value):
+                bad = self.engine.first_bad_parameter()
+                where = f"; first bad parameter: {bad}" if bad else ""
+                raise DivergedError(
+                    f"{key} is {value} in epoch {self.epoch + 1}, step {self.step}{where}",
+                    "Try a smaller optimizer.learning_rate; the last good checkpoint is kept.",
+                )
+        return means
+
+    def _judge(self, metrics: Mapping[str, float], held_out: Mapping[str, float]) -> None:
+        """Keep the best checkpoint, and stop when there was none for too long."""
+        value = metrics.get(self.options.monitor)
+        if value is None:
+            return
+        if self.best is None or value < self.best:
+            self.best, self._since_best = value, 0
+            if self.options.monitor in held_out:
+                self.save("best")
+            return
+        self._since_best += 1
+        if self.options.patience is not None and self._since_best >= self.options.patience:
+            self.stop(f"no better {self.options.monitor} for {self._since_best} evaluations")
+
+    def save(self, name: str = "") -> None:
+        """Write a checkpoint of where the run stands."""
+        arrays, updates = self.engine.state()
+        for key, value in self._sums.items():
+            arrays[f"sum/{key}"] = value.total.asnumpy()
+        meta = {key: getattr(self, key) for key in POSITION}
+        meta |= {"updates": updates, "counts": {k: v.count for k, v in self._sums.items()}}
+        name = name or f"{self.total_steps:09d}"
+        path = checkpoint.save(
+            self.run.checkpoints, Checkpoint(arrays, meta), name=name, keep=self.options.keep
+        )
+        self._tell("on_checkpoint", path)
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Go back to where a checkpoint was taken; `fit` then goes on from there."""
+        for key in POSITION:
+            setattr(self, key, saved.meta[key])
+        self.engine.restore(saved.arrays, saved.meta["updates"])
+        self._sums = {
+            key: Sum(nd.array(saved.arrays[f"sum/{key}"], dtype=saved.arrays[f"sum/{key}"].dtype), n)
+            for key, n in saved.meta["counts"].items()
+        }
+        self.run.cut_metrics(self.total_steps - self.step)
+
+    def _tell(self, event: str, *details: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *details)
+
+    @contextlib.contextmanager
+    def _interrupts(self) -> Iterator[None]:
+        """Let the first interrupt wait for a point to resume from; the second does not wait."""
+
+        def note(number: int, frame: Any) -> None:
+            self._signals += 1
+            if self._signals > 1:
+                raise KeyboardInterrupt
+            self.run.log("interrupted: saving at the next point to resume from")
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
