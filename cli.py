@@ -1,1 +1,474 @@
-"""The command line."""
+"""The command line: what people type, and what they are shown.
+
+Holds no logic of its own: the commands call core.api, and core.present lays out what comes back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
+
+import click
+
+from dope.core import present
+from dope.core.callbacks import Callback, PlainProgress, RichProgress
+from dope.core.discovery import discover
+from dope.core.errors import ConfigError, DopeError, RunError, did_you_mean
+from dope.core.registry import KINDS
+from dope.core.rundir import DEFAULT_ROOT, plain
+
+if TYPE_CHECKING:
+    from dope.core.api import Run
+    from dope.core.trainer import Trainer
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Dope(click.Group):
+    """The group of commands; turns what goes wrong into one line and an exit code."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            near = did_you_mean(args[0], self.commands)
+            known = f"Commands are {', '.join(self.list_commands(ctx))}."
+            raise ConfigError(
+                f"there is no command '{args[0]}'", f"{near} {known}".strip()
+            ) from None
+
+    def main(self, args: Optional[Sequence[str]] = None, *rest: Any, **settings: Any) -> Any:
+        """Run one command line and end the process with its exit code."""
+        given = list(sys.argv[1:] if args is None else args)
+        code = 0
+        try:
+            with self.make_context("dope", list(given)) as context:
+                self.invoke(context)
+            sys.stdout.flush()
+        except click.exceptions.Exit as leaving:
+            code = leaving.exit_code
+        except BrokenPipeError:  # whoever read our output (head, say) has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            code = 1
+        except (Exception, KeyboardInterrupt) as error:
+            if "--debug" in given or os.environ.get("DOPE_DEBUG", "0") not in ("", "0"):
+                traceback.print_exc()
+            line, code = _verdict(error)
+            click.echo(line, err=True)
+        sys.exit(code)
+
+
+def _verdict(error: BaseException) -> tuple[str, int]:
+    """The one line and the exit code for whatever was raised."""
+    run = vars(error).get("run")
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        on = f". Go on with: dope resume {shlex.quote(str(run))}" if run else ""
+        return f"interrupted{on}", 130
+    if isinstance(error, DopeError):
+        line = " ".join(f"error: {error}".splitlines())
+        seen = run is None or str(run) in line
+        return (line if seen else f"{line.rstrip('.')}. The run: {run}"), error.exit_code
+    if isinstance(error, click.ClickException):
+        command = getattr(getattr(error, "ctx", None), "command_path", "dope")
+        message = " ".join(error.format_message().split())
+        return f"error: {message.rstrip('.')}. See: {command} -h", error.exit_code
+    lines = [each.strip() for each in str(error).splitlines()]
+    words = [each for each in lines if each and not each.startswith(("Traceback", "File "))]
+    kind = type(error).__name__
+    first = words[0][:300].replace(f"{kind}: ", "", 1) if words else "no message"
+    return f"error: unexpected {kind}: {first}. Run again with --debug for the traceback.", 1
+
+
+def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for each in reversed(decorators):
+            function = each(function)
+        return function
+
+    return apply
+
+
+debug = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+settings = click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
+runs_root = click.option(
+    "--runs", default=DEFAULT_ROOT, show_default=True, metavar="DIR", help="Folder of all runs."
+)
+quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
+on_a_run = _options(click.argument("run", metavar="RUN"), settings, runs_root, as_json, debug)
+
+
+@click.group(
+    cls=Dope,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="dope", message="dope %(version)s")
+@debug
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Run, take apart and extend the models of Deep Learning: The Straight Dope.
+
+    \b
+    Example:
+      dope list
+      dope run timeseries.issm dataset=timeseries.nile task.horizon=5
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _echo_json(value: Any) -> None:
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def _profiles(target: str) -> dict[str, Any]:
+    from dope.core.signature import class_attribute
+
+    return {"quick": {}, **class_attribute(target, "profiles", {})}
+
+
+def _known_profiles(target: str) -> list[str]:
+    try:
+        return list(_profiles(target))
+    except DopeError:  # one broken part must not take the whole list down; show and run say why
+        return ["?"]
+
+
+@cli.command("list")
+@click.argument("domain", required=False)
+@click.option("--kind", type=click.Choice([*KINDS, "all"]), default="task", show_default=True)
+@as_json
+@debug
+def list_parts(domain: Optional[str], kind: str, as_json: bool) -> None:
+    """List tasks and other parts, all or of one DOMAIN.
+
+    \b
+    Example:
+      dope list timeseries --kind all
+    """
+    registry = discover()
+    domains = {entry.domain for entry in registry.entries()}
+    if domain is not None and domain not in domains:
+        hint = (
+            f"{did_you_mean(domain, domains)} Domains are {', '.join(sorted(domains)) or 'none'}."
+        )
+        raise ConfigError(f"there is no domain '{domain}'", hint.strip())
+    entries = registry.entries(None if kind == "all" else kind, domain)
+    profiles = {e.name: _known_profiles(e.target) for e in entries if e.kind == "task"}
+    if as_json:
+        keys = ("kind", "name", "summary", "plugin", "target")
+        rows = [{key: getattr(entry, key) for key in keys} for entry in entries]
+        for row in rows:
+            if row["kind"] == "task":
+                row["profiles"] = profiles[row["name"]]
+        _echo_json(rows)
+    elif kind == "task":
+        cells = [(e.name, ", ".join(profiles[e.name]), e.summary) for e in entries]
+        click.echo(present.table(cells, head=("task", "profiles", "what it does")))
+        click.echo("\nEvery option of a task: dope show TASK")
+    else:
+        cells = [(e.kind, e.name, e.summary) for e in entries]
+        click.echo(present.table(cells, head=("kind", "name", "what it is")))
+    broken = [plugin.name for plugin in registry.plugins if plugin.error]
+    if broken:
+        click.echo(f"warning: broken plugins: {', '.join(broken)}. See: dope plugins", err=True)
+
+
+@cli.command()
+@click.argument("task")
+@click.option("--profile", default="quick", show_default=True, help="Whose defaults are shown.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of --config files.")
+@as_json
+@debug
+def show(task: str, profile: str, schema: bool, as_json: bool) -> None:
+    """Show every option of TASK, its type and meaning.
+
+    \b
+    Example:
+      dope show timeseries.issm --profile book
+    """
+    from dope.core.config import describe, json_schema
+    from dope.core.signature import signature
+
+    registry = discover()
+    entry = registry.get("task", task)
+    if schema:
+        _echo_json(json_schema(registry, task))
+        return
+    rows = describe(registry, task, profile=profile)
+    profiles = _profiles(entry.target)
+    about = signature(entry.target).doc_summary or entry.summary
+    if as_json:
+        made = {"task": task, "summary": about, "profiles": profiles, "profile": profile}
+        _echo_json({**made, "options": [row._asdict() for row in rows]})
+        return
+    click.echo(f"{task}: {about}\n")
+    lines = [
+        (row.section if row.key == "name" else f"{row.section}.{row.key}", *row[2:]) for row in rows
+    ]
+    click.echo(present.table(lines, head=("option", "type", "default", "meaning")))
+    click.echo(f"\nProfiles: {', '.join(profiles)} (shown: {profile})")
+    click.echo(f"Example:  dope run {task} --profile {list(profiles)[-1]} trainer.epochs=5")
+
+
+@cli.command()
+@click.argument("task")
+@settings
+@click.option("--profile", default="quick", show_default=True, help="A profile of the task.")
+@click.option("--config", "file", metavar="FILE", help="A YAML file of options.")
+@click.option("--contexts", default="auto", show_default=True, help="Such as cpu(0),cpu(1).")
+@click.option("--seed", default=0, show_default=True, help="Of everything random in the run.")
+@click.option("--no-hybridize", is_flag=True, help="Do not compile the networks.")
+@click.option("--dry-run", is_flag=True, help="Print each option and its origin, then stop.")
+@quiet
+@runs_root
+@as_json
+@debug
+def run(
+    task: str,
+    settings: tuple[str, ...],
+    profile: str,
+    file: Optional[str],
+    contexts: str,
+    seed: int,
+    no_hybridize: bool,
+    dry_run: bool,
+    quiet: bool,
+    runs: str,
+    as_json: bool,
+) -> None:
+    """Train TASK and report.
+
+    Options of its parts are given as KEY=VALUE, in any order: see dope show TASK.
+
+    \b
+    Example:
+      dope run timeseries.issm dataset=timeseries.nile task.horizon=5 --seed 1
+    """
+    words = [task, *settings]  # KEY=VALUE may stand before the task, too
+    task = next((word for word in words if "=" not in word), task)
+    words.remove(task)
+    registry = discover()
+    if dry_run:
+        from dope.core.config import resolve
+
+        path = Path(file) if file else None
+        config = resolve(registry, task, profile=profile, file=path, overrides=words)
+        sections = config.as_dict()
+        if as_json:
+            _echo_json({"task": task, "config": sections, "origins": config.origins})
+        else:
+            click.echo(present.with_origins(sections, config.origins))
+        return
+    from dope.core import api
+
+    done = api.run(
+        task,
+        profile=profile,
+        file=file,
+        overrides=words,
+        runs=runs,
+        contexts=contexts,
+        seed=seed,
+        hybridize=not no_hybridize,
+        callbacks=_watchers(quiet),
+        registry=registry,
+    )
+    _finish(done, as_json)
+
+
+@cli.command()
+@on_a_run
+@quiet
+def resume(run: str, settings: tuple[str, ...], runs: str, as_json: bool, quiet: bool) -> None:
+    """Go on with a RUN that was stopped.
+
+    RUN is its folder, the end of its name, or last; it ends as if it had never stopped.
+
+    \b
+    Example:
+      dope resume last
+      dope resume last trainer.epochs=200
+    """
+    from dope.core import api
+
+    done = api.resume(run, overrides=settings, runs=runs, callbacks=_watchers(quiet))
+    _finish(done, as_json)
+
+
+@cli.command("eval")
+@on_a_run
+def evaluate(run: str, settings: tuple[str, ...], runs: str, as_json: bool) -> None:
+    """Evaluate a trained RUN on held-out data.
+
+    RUN is its folder, the end of its name, or last; KEY=VALUE may name another data set.
+
+    \b
+    Example:
+      dope eval last
+    """
+    from dope.core import api
+
+    metrics = api.evaluate(run, overrides=settings, runs=runs)
+    if as_json:
+        _echo_json(metrics)
+    else:
+        click.echo(present.figures(plain(metrics)) or "this task has no held-out data")
+
+
+@cli.command()
+@on_a_run
+@click.option("--output", metavar="FILE", help="Write the rows as CSV; - is standard output.")
+def predict(
+    run: str, settings: tuple[str, ...], runs: str, as_json: bool, output: Optional[str]
+) -> None:
+    """Apply a trained RUN and show what it predicts.
+
+    RUN is its folder, the end of its name, or last; KEY=VALUE may name another data set.
+
+    \b
+    Example:
+      dope predict last task.horizon=12 --output forecast.csv
+    """
+    from dope.core import api
+
+    made = plain(api.predict(run, overrides=settings, runs=runs))
+    rows = made.get("rows")
+    if output is not None:
+        if rows is None:
+            raise RunError("this task predicts no rows", "Leave --output out.")
+        _write_csv(rows, output)
+        if output == "-":
+            return
+    if as_json:
+        _echo_json(made)
+        return
+    made.pop("rows", None)
+    files = made.pop("files", [])
+    if rows is not None and output is None:
+        click.echo(present.records(rows))
+    if made:
+        click.echo(present.figures(made))
+    for path in [*files, *([output] if output else [])]:
+        click.echo(path)
+
+
+@cli.command()
+@click.option("--strict", is_flag=True, help="Fail when a plugin is broken.")
+@as_json
+@debug
+def plugins(strict: bool, as_json: bool) -> None:
+    """List the plugins and, where one is broken, why.
+
+    For each: the distribution it is from, what it registers, and its state.
+
+    \b
+    Example:
+      dope plugins --strict
+    """
+    found = discover(strict=strict).plugins
+    if as_json:
+        keys = ("name", "module", "distribution", "version", "status", "counts", "error", "where")
+        _echo_json([{key: getattr(plugin, key) for key in keys} for plugin in found])
+        return
+    rows = []
+    for plugin in found:
+        parts = [f"{n} {kind}{'s' * (n > 1)}" for kind, n in plugin.counts.items()]
+        state = f"broken: {plugin.error}" if plugin.error else plugin.status
+        state += f" ({plugin.where})" if plugin.where else ""
+        state += f"; imports {', '.join(plugin.heavy)}, so it is slow" if plugin.heavy else ""
+        rows.append((plugin.name, plugin.owner, ", ".join(parts) or "nothing", state))
+    click.echo(present.table(rows, head=("plugin", "from", "registers", "state")))
+
+
+@cli.command()
+@runs_root
+@as_json
+@debug
+def doctor(runs: str, as_json: bool) -> None:
+    """Check this machine, with a remedy for what fails.
+
+    Python, NumPy, MXNet, threads, contexts, a small training step, plugins and disk.
+
+    \b
+    Example:
+      dope doctor
+    """
+    from dope.core.doctor import examine
+
+    checks = examine(runs)
+    if as_json:
+        _echo_json([vars(check) for check in checks])
+    else:
+        rows = []
+        for check in checks:
+            rows.append((check.state, check.name, check.text))
+            rows += [("", "", f"-> {check.remedy}")] if check.remedy else []
+        click.echo(present.table(rows))
+    if any(check.state == "FAIL" for check in checks):
+        click.get_current_context().exit(1)
+
+
+class _Notes(Callback):
+    """Say at the start what the task has to say about its data."""
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        for note in getattr(trainer.task, "notes", []):
+            click.echo(f"note: {note}", err=True)
+
+
+def _watchers(quiet: bool) -> list[Callback]:
+    if quiet:
+        return []
+    return [_Notes(), RichProgress() if sys.stderr.isatty() else PlainProgress()]
+
+
+def _finish(done: Run, as_json: bool) -> None:
+    """Say what came of a run: figures, files, and last of all its folder."""
+    if done.result["status"] == "interrupted":
+        stopped = KeyboardInterrupt()
+        vars(stopped)["run"] = done.path
+        raise stopped
+    if as_json:
+        _echo_json({**done.result, "run": done.path})
+        return
+    if done.metrics:
+        click.echo(present.figures(plain(done.metrics)) + "\n")
+    why = f" ({done.result['stopped']})" if done.result.get("stopped") else ""
+    epochs, steps, seconds = (done.result[key] for key in ("epochs", "steps", "seconds"))
+    click.echo(f"{epochs} epochs, {steps} steps, {seconds:.1f} s{why}")
+    for path in done.directory.files():
+        click.echo(path)
+    click.echo(done.path)
+
+
+def _write_csv(rows: Sequence[Mapping[str, Any]], output: str) -> None:
+    if output == "-":
+        present.write_csv(rows, sys.stdout)
+        return
+    try:
+        with Path(output).open("w", newline="", encoding="utf-8") as handle:
+            present.write_csv(rows, handle)
+    except OSError as error:
+        hint = "Choose another place with --output."
+        raise RunError(f"cannot write {output}: {error.strerror or error}", hint) from error
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """The ``dope`` command."""
+    signal.signal(signal.SIGTERM, _terminate)  # as Ctrl-C: save, say how to go on, 130
+    cli.main()

@@ -64,7 +64,7 @@ class Run:
         found: dict[str, Any] = self.result.get("metrics", {})
         return found
 
-    def predict(self, **sections: Mapping[str, Any]) -> dict[str, Any]:
+    def predict(self, **sections: Any) -> dict[str, Any]:
         """As `predict`, on this run."""
         return predict(self.path, **sections)
 
@@ -91,6 +91,7 @@ def compose(registry: Registry, config: Config) -> Task:
 
 def run(
     task: str,
+    /,
     *,
     profile: str = "quick",
     file: Union[str, Path, None] = None,
@@ -152,6 +153,7 @@ def run(
     )
     settings = {"contexts": contexts, "seed": seed, "hybridize": hybridize}
     made = compose(registry, config)
+    _check_contexts(contexts)
     directory = RunDirectory.create(runs, task)
     directory.write_text("config.yaml", config.to_yaml())
     return _train(registry, made, config, directory, settings, callbacks, None)
@@ -240,6 +242,13 @@ def _recall(
         )
     settings = (directory.read_json("result.json") or {}).get("settings", {})
     return directory, config, {"contexts": "auto", "seed": 0, "hybridize": True, **settings}
+
+
+def _check_contexts(text: str) -> None:
+    """Refuse contexts that are not there before anything is read or written."""
+    from dope.core import backend
+
+    backend.contexts(text)
 
 
 def _latest(directory: RunDirectory, *, required: bool = True) -> Optional[Checkpoint]:
@@ -331,6 +340,7 @@ def _train(
     except BaseException as error:
         result["status"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         result["error"] = str(error) or type(error).__name__
+        vars(error)["run"] = directory.path  # so that whoever reports it can name the run
         raise
     finally:
         result["seconds"] = round(time.time() - began, 3)
@@ -339,11 +349,12 @@ def _train(
 
 
 def _write_result(directory: RunDirectory, result: Mapping[str, Any]) -> None:
+    failing = sys.exc_info()[0] is not None
     try:
         directory.write_json("result.json", result)
         directory.log(f"{result['status']} after {result['seconds']} s")
     except DopeError:
-        if sys.exc_info()[0] is None:  # a full disk must not hide the first error
+        if not failing:  # a full disk must not hide the first error
             raise
 
 

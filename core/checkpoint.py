@@ -55,8 +55,7 @@ def save(folder: Path, checkpoint: Checkpoint, *, name: str, keep: int = 2) -> P
     """
     path = folder / f"{name}.npz"
     with replacing(path) as temporary:
-        with temporary.open("wb") as handle:
-            np.savez(handle, **{key: np.asarray(a) for key, a in checkpoint.arrays.items()})
+        _write_arrays(temporary, checkpoint.arrays)
         digest = _digest(temporary)
     with replacing(path.with_suffix(".json")) as temporary:
         meta = {**checkpoint.meta, "format": FORMAT, "sha256": digest}
@@ -66,6 +65,16 @@ def save(folder: Path, checkpoint: Checkpoint, *, name: str, keep: int = 2) -> P
             old.unlink()  # the JSON first: without it the arrays no longer count
             old.with_suffix(".npz").unlink()
     return path
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """An ``.npz`` file; `numpy.savez` leaves its archive open, and noisy, on a full disk."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, array in arrays.items():
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as handle:
+                np.lib.format.write_array(  # type: ignore[no-untyped-call]
+                    handle, np.asarray(array), allow_pickle=False
+                )
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -94,7 +103,7 @@ def load(path: Path) -> Checkpoint:
 
 def latest(folder: Path) -> tuple[Optional[Checkpoint], list[str]]:
     """The newest checkpoint that is whole, and a word about each that was passed over."""
-    problems = []
+    problems: list[str] = []
     for path in _listed(folder):
         try:
             return load(path), problems

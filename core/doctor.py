@@ -157,7 +157,7 @@ def _passed(said: dict[str, Any]) -> list[Check]:
         checks.append(_threads(said))
         gpu_build, found = "-cu" in said["mxnet"], said["contexts"]
         if gpu_build and not any("gpu" in each for each in found):
-            remedy = "See that nvidia-smi works; without a GPU install 'dope[cpu]', which is faster."
+            remedy = "See that nvidia-smi works. Without a GPU 'dope[cpu]' is faster."
             checks.append(Check("contexts", "warn", "a CUDA build but no GPU", remedy))
         else:
             checks.append(Check("contexts", "ok", ", ".join(found)))

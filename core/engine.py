@@ -108,7 +108,7 @@ class Engine:
         self, function: LossFunction, shards: Sequence[Any], carry: list[Any]
     ) -> list[Any]:
         """A vector for each shard, None for an empty one; ``carry`` is replaced in place."""
-        vectors = []
+        vectors: list[Any] = []
         for i, shard in enumerate(shards):
             if shard is None:
                 vectors.append(None)
@@ -139,9 +139,12 @@ class Engine:
             updates.settle()
 
     def first_bad_parameter(self) -> Optional[str]:
-        """Name of the first parameter with an entry that is not finite."""
+        """Name of the first learned parameter with an entry that is not finite."""
         for key, parameter in self._named():
-            if not np.isfinite(parameter.list_data()[0].asnumpy()).all():
+            if (
+                parameter.grad_req != "null"
+                and not np.isfinite(parameter.list_data()[0].asnumpy()).all()
+            ):
                 return key
         return None
 
@@ -174,12 +177,15 @@ class Engine:
             if value is None:
                 raise RunError(f"the checkpoint has no parameter '{key}'")
             known = parameter.shape or value.shape
-            if len(known) != len(value.shape) or any(a > 0 and a != b for a, b in zip(known, value.shape)):
+            if len(known) != len(value.shape) or any(
+                a > 0 and a != b for a, b in zip(known, value.shape)
+            ):
                 raise RunError(
                     f"the checkpoint's '{key}' has shape {value.shape}, the model's {known}",
                     "The model, or the data that it is built for, is not the one of this run.",
                 )
             parameter.shape = value.shape
+            parameter._finish_deferred_init()  # the shape that was to come from data is known now
             parameter.set_data(nd.array(value, dtype=value.dtype))
         for name, updates in self._updates.items():
             updates.restore(f"optimizer/{name}", arrays, counts.get(name, 0))

@@ -9,7 +9,7 @@ import json
 import shutil
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 GAP = "  "
 
@@ -65,20 +65,30 @@ def number(value: Any) -> str:
 
 
 def figures(metrics: Mapping[str, Any]) -> str:
-    """Metrics as one table; each mapping among them, of the same keys, as a row of another."""
-    flat = [(key, number(value)) for key, value in metrics.items() if not _is_row(value)]
-    blocks = [table(flat)] if flat else []
-    nested = {key: value for key, value in metrics.items() if _is_row(value)}
-    while nested:
-        keys = list(next(iter(nested.values())))
-        alike = {key: value for key, value in nested.items() if list(value) == keys}
-        rows = [[key, *(number(value[k]) for k in keys)] for key, value in alike.items()]
-        blocks.append(table(rows, head=["", *keys]))
-        nested = {key: value for key, value in nested.items() if key not in alike}
-    return "\n\n".join(blocks)
+    """Metrics as text: names and figures, then what is compared as a table of its own.
+
+    A mapping of mappings (the same figures of simpler methods, say) becomes one row each, below
+    a row of the run's own figures of those names.
+    """
+    groups = {k: v for k, v in metrics.items() if _mapping(v) and all(map(_mapping, v.values()))}
+    flat: dict[str, Any] = {}
+    for key, value in metrics.items():
+        if _mapping(value) and key not in groups:
+            flat.update({f"{key}.{inner}": item for inner, item in value.items()})
+        elif key not in groups:
+            flat[key] = value
+    blocks = []
+    for rows in groups.values():
+        keys = list(dict.fromkeys(key for row in rows.values() for key in row))
+        own = {key: flat.pop(key) for key in keys if key in flat}
+        named = {**({"this run": own} if own else {}), **rows}
+        cells = [[name, *(number(row.get(key)) for key in keys)] for name, row in named.items()]
+        blocks.append(table(cells, head=["", *keys]))
+    first = table((key, number(value)) for key, value in flat.items())
+    return "\n\n".join(filter(None, [first, *blocks]))
 
 
-def _is_row(value: Any) -> bool:
+def _mapping(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value)
 
 
@@ -107,3 +117,13 @@ def with_origins(sections: Mapping[str, Any], origins: Mapping[str, str]) -> str
     return "\n".join(
         f"{text.ljust(left)}  # {origin}" if origin else text for text, origin in lines
     )
+
+
+def write_csv(rows: Sequence[Mapping[str, Any]], handle: TextIO) -> None:
+    """Rows as CSV with a line of names; what is missing stays empty."""
+    import csv  # listing need not wait for it
+
+    writer = csv.DictWriter(handle, list(dict.fromkeys(key for row in rows for key in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    handle.flush()

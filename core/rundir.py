@@ -9,7 +9,6 @@ import contextlib
 import json
 import math
 import os
-import secrets
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -95,7 +94,7 @@ class RunDirectory:
             The folder cannot be made.
         """
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        path = Path(root) / task / f"{stamp}-{secrets.token_hex(2)}"
+        path = Path(root) / task / f"{stamp}-{os.urandom(2).hex()}"
         try:
             for folder in ("checkpoints", "plots", "samples"):
                 (path / folder).mkdir(parents=True, exist_ok=folder != "checkpoints")
@@ -137,6 +136,12 @@ class RunDirectory:
     @property
     def plots(self) -> Path:
         return self.path / "plots"
+
+    def files(self) -> list[Path]:
+        """What a task left for people: files beside the run's own, its plots and samples."""
+        own = ("config.yaml", "metrics.jsonl", "log.txt", "result.json")
+        found = [p for folder in (".", "plots", "samples") for p in (self.path / folder).glob("*")]
+        return sorted(p for p in found if p.is_file() and p.name not in own and p.name[0] != ".")
 
     def write_text(self, name: str, text: str) -> Path:
         """Write one file of the run, whole or not at all."""

@@ -24,6 +24,7 @@ from dope.core.options import TrainerOptions
 from dope.core.rundir import RunDirectory
 from dope.core.task import Task
 
+SMALLER = "Try a smaller optimizer.learning_rate; the last good checkpoint is kept."
 POSITION = ("epoch", "step", "total_steps", "examples", "best", "_since_best", "reason")
 
 
@@ -168,7 +169,7 @@ class Trainer:
                 where = f"; first bad parameter: {bad}" if bad else ""
                 raise DivergedError(
                     f"{key} is {value} in epoch {self.epoch + 1}, step {self.step}{where}",
-                    "Try a smaller optimizer.learning_rate; the last good checkpoint is kept.",
+                    SMALLER,
                 )
         return means
 
@@ -187,7 +188,18 @@ class Trainer:
             self.stop(f"no better {self.options.monitor} for {self._since_best} evaluations")
 
     def save(self, name: str = "") -> None:
-        """Write a checkpoint of where the run stands."""
+        """Write a checkpoint of where the run stands.
+
+        Raises
+        ------
+        DivergedError
+            The last update has spoilt a parameter, which the loss has not shown yet.
+        """
+        bad = self.engine.first_bad_parameter()
+        if bad:
+            raise DivergedError(
+                f"parameter {bad} is not finite after epoch {self.epoch}, step {self.step}", SMALLER
+            )
         arrays, updates = self.engine.state()
         for key, value in self._sums.items():
             arrays[f"sum/{key}"] = value.total.asnumpy()
@@ -205,7 +217,9 @@ class Trainer:
             setattr(self, key, saved.meta[key])
         self.engine.restore(saved.arrays, saved.meta["updates"])
         self._sums = {
-            key: Sum(nd.array(saved.arrays[f"sum/{key}"], dtype=saved.arrays[f"sum/{key}"].dtype), n)
+            key: Sum(
+                nd.array(saved.arrays[f"sum/{key}"], dtype=saved.arrays[f"sum/{key}"].dtype), n
+            )
             for key, n in saved.meta["counts"].items()
         }
         self.run.cut_metrics(self.total_steps - self.step)
