@@ -269,6 +269,7 @@ def _engine(task: Task, settings: Mapping[str, Any]) -> Engine:
     from dope.core import backend
     from dope.core.engine import Engine
 
+    backend.use_threads(task.threads)
     backend.seed(settings["seed"])
     task.prepare()
     nets = task.build()

@@ -7,6 +7,7 @@ what must stay light (listing, configuration) never imports it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.util
 import os
 import re
@@ -14,7 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from importlib import metadata
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -107,7 +108,7 @@ def _quiet_stderr() -> Iterator[None]:
 
 def _import_mxnet() -> Any:
     # MXNet 1.9.1 refers to np.bool at import and again at run time.
-    np.bool = bool  # type: ignore[attr-defined,assignment,misc]
+    np.bool = bool  # type: ignore[attr-defined]
     with warnings.catch_warnings(), _quiet_stderr():
         warnings.simplefilter("ignore")
         try:
@@ -123,6 +124,19 @@ def _import_mxnet() -> Any:
     return mxnet
 
 
+def use_threads(count: Optional[int]) -> None:
+    """Let each operator use this many threads; None means one a physical core.
+
+    Does nothing where the user has set ``OMP_NUM_THREADS``: MXNet then follows that.
+    """
+    if _threads_are_ours:
+        with contextlib.suppress(OSError, AttributeError):
+            openmp = ctypes.CDLL("libgomp.so.1")  # the runtime that MXNet is linked with
+            openmp.omp_set_num_threads(count or physical_cores())
+            environment["OMP_NUM_THREADS"] = str(count or physical_cores())
+
+
+_threads_are_ours = "OMP_NUM_THREADS" not in os.environ
 distribution = check_installation()
 environment = _choose_environment(distribution)
 mx = _import_mxnet()

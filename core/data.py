@@ -39,7 +39,8 @@ class ArrayBatches:
         axis: int = 0,
         repeats: int = 1,
     ) -> None:
-        self.arrays, self.shuffle, self.axis = tuple(arrays), shuffle, axis
+        self.arrays = self._original = tuple(arrays)
+        self.shuffle, self.axis = shuffle, axis
         self.repeats = repeats
         self.examples = int(self.arrays[0].shape[axis])
         self.batch_size = min(batch_size or self.examples, self.examples)
@@ -48,6 +49,14 @@ class ArrayBatches:
 
     def __len__(self) -> int:
         return self.repeats * self._steps
+
+    def narrow(self, rows: np.ndarray) -> None:
+        """Leave out all examples but these from now on; ``rows`` counts the original ones."""
+        if self.axis:
+            raise ValueError("only batches along the first axis can be narrowed")
+        self.arrays = tuple(a[rows] for a in self._original)
+        self.examples, self._loaded = len(rows), None
+        self.batch_size = min(self.batch_size, self.examples)
 
     @property
     def _steps(self) -> int:

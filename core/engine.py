@@ -88,7 +88,7 @@ class Engine:
         mx.autograd.backward([each for each in losses if each is not None])
         self._carry[name] = [_detached(each) for each in carry]
         updates.reduce([each is not None for each in losses])
-        updates.apply(losses, batch_length(batch, self.batch_axis))
+        updates.apply(batch, losses, batch_length(batch, self.batch_axis))
         return _sum(losses)
 
     def total(self, function: LossFunction, batch: Any) -> Sum:
@@ -130,8 +130,12 @@ class Engine:
 
     def settled(self) -> bool:
         """Whether all optimizers that can tell say that nothing is left to gain."""
-        answers = [answer for updates in self._updates.values() for answer in updates.settled()]
-        return bool(answers) and all(answers)
+        answers = [rows for updates in self._updates.values() for _, rows in updates.progress()]
+        return bool(answers) and all(rows.all() for rows in answers)
+
+    def rows(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Losses of a group's rows and whether they are settled, where its optimizer can tell."""
+        return self._updates[name].progress()[0]
 
     def settle(self) -> None:
         """Leave each parameter at the best point that its optimizer knows of."""

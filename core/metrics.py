@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 
-
 class Sum:
     """A running sum over examples, kept as an array of one element.
 
@@ -41,5 +40,3 @@ class Sum:
         if self.total is None or not self.count:
             return float("nan")
         return float(self.total.asscalar()) / self.count
-
-

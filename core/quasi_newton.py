@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from dope.core.backend import mx, nd
 
 SUFFICIENT = 1e-4  # Armijo's constant (Nocedal & Wright 2006, section 3.1)
@@ -19,7 +21,7 @@ class BatchedBFGS(mx.optimizer.Optimizer):
 
     One call is one evaluation: it judges the point it is shown, takes it or goes back half-way,
     and leaves the next trial point in the weight. Rows never look at each other, and nothing
-    waits for the device. It needs the loss of every row and so the whole data set in each batch.
+    waits for the device. A batch is a tuple whose first array says which rows it holds.
 
     Parameters
     ----------
@@ -30,12 +32,11 @@ class BatchedBFGS(mx.optimizer.Optimizer):
         Longest step in any coordinate.
     """
 
-    wants_losses = True
-
-    def __init__(self, tolerance: float = 1e-6, max_step: float = 2.0) -> None:
+    def __init__(self, tolerance: float = 3e-4, max_step: float = 2.0) -> None:
         super().__init__(learning_rate=1.0, wd=0.0)
         self.tolerance, self.max_step = tolerance, max_step
-        self.losses: Any = None  # (N,), set by the engine before each update
+        self.rows: Any = None  # (B,), and
+        self.losses: Any = None  # (B,): set by `look` before each update
 
     def create_state(self, index: int, weight: Any) -> tuple[Any, ...]:
         """best, its loss, gradient, inverse Hessian, direction, (step, slope, settled, started)."""
@@ -51,11 +52,25 @@ class BatchedBFGS(mx.optimizer.Optimizer):
             scalars,
         )
 
+    def look(self, rows: Any, losses: Any) -> None:
+        """Take note of the losses of these rows at the point in the weight."""
+        self.rows, self.losses = rows, losses
+
     def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
-        """Judge the trial point in ``weight`` and put the next one there, in place."""
+        """Judge the trial points of the rows last looked at, and put the next ones there."""
+        everything = (weight, *state)
+        taken = [nd.take(each, self.rows) for each in everything]
+        self._judge(taken[0], nd.take(grad, self.rows), taken[1:])
+        for whole, part in zip(everything, taken):
+            whole[:] = nd.contrib.index_copy(whole, self.rows, part)
+
+    def _judge(self, weight: Any, grad: Any, state: Any) -> None:
         best, best_loss, best_grad, inverse, direction, scalars = state
         step, slope, settled, started = (scalars[:, i] for i in range(4))
-        loss, gradient = self.losses.reshape((-1,)), nd.where(_finite(grad), grad, nd.zeros_like(grad))
+        loss, gradient = (
+            self.losses.reshape((-1,)),
+            nd.where(_finite(grad), grad, nd.zeros_like(grad)),
+        )
         moving = 1 - settled
 
         bound = best_loss + SUFFICIENT * step * slope
@@ -64,7 +79,9 @@ class BatchedBFGS(mx.optimizer.Optimizer):
 
         # a rejected point: the minimum of the parabola through what is known, within bounds
         curvature = loss - best_loss - step * slope
-        parabola = -0.5 * slope * step / nd.where(_finite(curvature), curvature + 1e-30, 1e30 + 0 * step)
+        parabola = (
+            -0.5 * slope * step / nd.where(_finite(curvature), curvature + 1e-30, 1e30 + 0 * step)
+        )
         shorter = step * nd.clip(parabola, SHRINK, LEAST_SHRINK)
         stuck = (1 - accepted) * (shorter < SMALLEST_STEP) * moving * started
 
@@ -77,7 +94,8 @@ class BatchedBFGS(mx.optimizer.Optimizer):
         newton = -nd.batch_dot(inverse, best_grad.expand_dims(2)).reshape(best.shape)
         promised = -0.5 * nd.sum(newton * best_grad, axis=1)
         scale = self.max_step / (nd.max(nd.abs(newton), axis=1) + 1e-30)
-        newton = newton * _column(nd.minimum(scale, nd.ones_like(scale)))
+        limit = nd.where(started > 0, scale, 0.25 * scale)
+        newton = newton * _column(nd.minimum(limit, nd.ones_like(scale)))
         direction[:] = nd.where(taken * nd.ones_like(best), newton, direction)
         slope = nd.where(accepted, nd.sum(newton * best_grad, axis=1), slope)
         step = nd.where(accepted, nd.ones_like(step), shorter)
@@ -90,9 +108,9 @@ class BatchedBFGS(mx.optimizer.Optimizer):
         """Go back to the best point seen: the weight may hold a trial that nobody judged."""
         weight[:] = state[0]
 
-    def settled(self, state: Any) -> bool:
-        """Whether every row is settled. Reads the device."""
-        return bool(state[5][:, 2].min().asscalar() > 0)
+    def progress(self, state: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Loss of each row at its best point, and whether it is settled. Reads the device."""
+        return state[1].asnumpy(), state[5][:, 2].asnumpy() > 0
 
 
 def _column(x: Any) -> Any:

@@ -63,6 +63,7 @@ class Task:
     defaults: ClassVar[Mapping[str, Any]] = {}
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}, "book": {}}
     batch_axis: ClassVar[int] = 0
+    threads: ClassVar[Optional[int]] = None  # for each operator on CPU; None: one a core
 
     dataset: Any
     model: Callable[..., Any]
@@ -144,5 +145,3 @@ def parameters(net: Any) -> dict[str, Any]:
     """A block's parameters under the names of its structure, the same in every process."""
     found: dict[str, Any] = net._collect_params_with_prefix()
     return found
-
-

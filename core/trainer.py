@@ -26,6 +26,7 @@ from dope.core.task import Task
 
 SMALLER = "Try a smaller optimizer.learning_rate; the last good checkpoint is kept."
 POSITION = ("epoch", "step", "total_steps", "examples", "best", "_since_best", "reason")
+SETTLED = "settled: nothing is left to gain"
 
 
 class Trainer:
@@ -99,6 +100,8 @@ class Trainer:
         """
         self._batches: Any = self.task.data("train")
         self.steps_per_epoch = len(self._batches)
+        if self.total_steps and not self.reason and self.task.finished(self.engine):
+            self.stop(SETTLED)
         status = "failed"
         self._tell("on_fit_start")
         try:
@@ -158,7 +161,7 @@ class Trainer:
         self.metrics = metrics
         self.run.add_metrics({"epoch": self.epoch, "step": self.total_steps, **metrics})
         if self.task.finished(self.engine):
-            self.stop("settled: nothing is left to gain")
+            self.stop(SETTLED)
 
     def _means(self) -> dict[str, float]:
         """Read the sums back and insist that they are finite."""

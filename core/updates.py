@@ -58,8 +58,8 @@ class Updates:
                 for grad in grads:
                     total.copyto(grad)
 
-    def apply(self, losses: Sequence[Any], n: int) -> None:
-        """Update from the reduced gradients of a sum over ``n`` examples."""
+    def apply(self, batch: Any, losses: Sequence[Any], n: int) -> None:
+        """Update from the reduced gradients of a sum over the ``n`` examples of a batch."""
         if not self.states:
             self.create_states()
         for i, (context, optimizer) in enumerate(zip(self.contexts, self.optimizers)):
@@ -67,18 +67,18 @@ class Updates:
             grads = [parameter.list_grad()[i] for parameter in self.parameters]
             if self.clip is not None:
                 _clip(grads, self.clip * n)
-            if getattr(optimizer, "wants_losses", False):
-                optimizer.losses = _gathered(losses, context)
+            if hasattr(optimizer, "look"):
+                optimizer.look(batch[0].as_in_context(context), _gathered(losses, context))
             for j, (parameter, grad) in enumerate(zip(self.parameters, grads)):
                 weight = parameter.list_data()[i]
                 optimizer.update_multi_precision(j, weight, grad, self.states[i][j])
 
-    def settled(self) -> list[bool]:
-        """For each parameter whose optimizer can tell: whether nothing is left to gain."""
+    def progress(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each parameter whose optimizer can tell: losses of its rows, and which are settled."""
         optimizer = self.optimizers[0]
-        if not self.states or not hasattr(optimizer, "settled"):
+        if not self.states or not hasattr(optimizer, "progress"):
             return []
-        return [optimizer.settled(state) for state in self.states[0]]
+        return [optimizer.progress(state) for state in self.states[0]]
 
     def settle(self) -> None:
         """Leave each parameter at the best point that the optimizer knows of."""

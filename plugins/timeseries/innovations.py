@@ -23,6 +23,8 @@ import numpy as np
 
 from dope.core.backend import mx
 
+RIDGE = 1e-9  # keeps the initial state defined where a season was never observed
+FLOOR = 1e-12  # of sigma^2, for series that repeat themselves exactly
 Array = Any  # mx.nd.NDArray, or mx.sym.Symbol while a block is traced
 
 
@@ -85,6 +87,49 @@ class Structure:
             g[..., -1] = strengths[..., -1]
         return g
 
+    def differencing(self, trend_damping: float = 1.0) -> np.ndarray:
+        """Coefficients (H0 + 1,) of D(L), the monic polynomial that removes the initial state.
+
+        For an undamped level: (1 - L) or (1 - L^m), times (1 - phi L) with a trend.
+        """
+        polynomial = np.zeros(self.season + 1)
+        polynomial[0], polynomial[-1] = 1.0, -1.0
+        return np.convolve(polynomial, [1.0, -trend_damping]) if self.trend else polynomial
+
+    def autocovariance_basis(self, trend_damping: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """What D(L) z has for autocovariances, over sigma^2, at lags 0 to H0.
+
+        Returns
+        -------
+        noise
+            (H0 + 1,) the share of the observation noise.
+        pairs
+            (H0 + 1, p (p + 1) / 2) the factors of the products of two strengths, in the order of
+            ``np.triu_indices(p)``.
+        """
+        d = self.differencing(trend_damping)
+        power, responses = self.emission(1.0, trend_damping), []
+        for _ in range(self.free):  # a' F^{j-1} for lags j = 1 .. H0
+            responses.append(power)
+            power = power @ self.transition(1.0, trend_damping)
+        lagged = np.vstack([np.zeros(self.size), *responses])  # (H0 + 1, H)
+        unit = self.innovation_vector(np.eye(len(self.strengths)))  # (p, H)
+        filters = [np.convolve(d, lagged @ g)[: self.free + 1] for g in unit]
+        rows, columns = np.triu_indices(len(filters))
+        pairs = [
+            (1 if i == j else 2) * _symmetric_products(filters[i], filters[j])
+            for i, j in zip(rows, columns)
+        ]
+        return _symmetric_products(d, d), np.stack(pairs, axis=1)
+
+    def log_determinant(self, level_damping: float = 1.0, trend_damping: float = 1.0) -> float:
+        """log |det X|, X (H0, H0) taking free initial values to the first H0 values of a series."""
+        row, rows = self.emission(level_damping, trend_damping), []
+        for _ in range(self.free):
+            rows.append(row @ self.free_to_state())
+            row = row @ self.transition(level_damping, trend_damping)
+        return float(np.linalg.slogdet(np.array(rows))[1])
+
     def transition(self, level_damping: float = 1.0, trend_damping: float = 1.0) -> np.ndarray:
         """F, (H, H)."""
         matrix = np.zeros((self.size, self.size))
@@ -105,6 +150,12 @@ class Structure:
         if self.seasonal:
             row[1 + self.trend] = 1
         return row
+
+
+def _symmetric_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Sum over j of (a_j b_{j+k} + b_j a_{j+k}) / 2 for lags k = 0, 1 ..."""
+    n = len(a)
+    return np.array([(a[: n - k] @ b[k:] + b[: n - k] @ a[k:]) / 2 for k in range(n)])
 
 
 def _split(F: Any, structure: Structure, x: Array) -> list[Array]:
@@ -155,51 +206,59 @@ class _Steps(mx.gluon.HybridBlock):
         return [next(rest) if damped else None for damped in self.damped]
 
 
-class FastGains(_Steps):
-    """Gains and innovation variances of complete series, O(H) a step.
+class DifferencedLikelihood(mx.gluon.HybridBlock):
+    """Sums of v_t^2 / S_t and log S_t of the differenced series, O(H0) a step.
 
-    With a known initial state, P_1 = 0 and P_2 - P_1 = g g' has rank one, and stays so: the
-    recursions of Chandrasekhar type (Morf, Sidhu & Kailath 1974) carry P_{t+1} - P_t = S_t w w'
-    instead of P. For one observation and one innovation they come down to
+    D(L) z_t is a moving average of order q = H0, so its covariance is a banded Toeplitz matrix,
+    and Schur's algorithm (Kailath & Sayed 1995, section 2) gives its Cholesky factor column by
+    column from two vectors: with u = (c_0 .. c_q) and v = (c_1 .. c_q) at first,
 
-        S_{t+1} = S_t q,   K_{t+1} = (K_t + (a'w) F w) / q,   w' = F w - (a'w) K_{t+1}
+        rho = v_1 / u_0,  u' = u - rho (v, shifted),  v' = (v, shifted) - rho (u_1 .. u_q)
 
-    with q = 1 + (a'w)^2, started from w = g, K_1 = 0, S_1 = 1.
+    u_0 is the innovation variance S_t, u_j / u_0 the weight of this innovation j steps later.
+
+    Parameters
+    ----------
+    order
+        q.
+    steps
+        Time steps unrolled into one graph.
     """
 
+    def __init__(self, order: int, steps: int) -> None:
+        super().__init__()
+        self.order, self.steps = order, steps
+
+    def _shifted(self, F: Any, x: Array) -> Array:
+        """(x_2 .. x_q, 0)."""
+        last = F.slice_axis(x, axis=0, begin=self.order - 1, end=None)
+        if self.order == 1:
+            return F.zeros_like(last)
+        return F.concat(F.slice_axis(x, axis=0, begin=1, end=None), F.zeros_like(last), dim=0)
+
     def hybrid_forward(
-        self, F: Any, w: Array, gain: Array, variance: Array, *damped: Array
+        self, F: Any, w: Array, mask: Array, variance: Array, u: Array, v: Array, ahead: Array
     ) -> tuple[Array, ...]:
-        # w, gain (H, 1, B); variance and damping (1, 1, B)
-        structure, damping = self.structure, self._damping(damped)
-        w_parts, k_parts = _split(F, structure, w), _split(F, structure, gain)
-        gains, variances = [], []
-        for _ in range(self.steps):
-            gains.append(_join(F, k_parts))
-            variances.append(variance)
-            seen, moved = _advance(F, structure, w_parts, damping)
-            growth = 1 + F.square(seen)
-            k_parts = [
-                _times(F, k + _times(F, m, seen), 1 / growth) for k, m in zip(k_parts, moved)
-            ]
-            w_parts = [m - _times(F, k, seen) for k, m in zip(k_parts, moved)]
-            variance = variance * growth
-        return (
-            F.concat(*gains, dim=1),  # (H, steps, B)
-            F.concat(*variances, dim=1),  # (1, steps, B)
-            _join(F, w_parts),
-            _join(F, k_parts),
-            variance,
-        )
+        # w, mask (steps, B); variance (1, B); u, v, ahead (q, B): ahead is what is known of the
+        # next q values
+        seen = F.split(w, num_outputs=self.steps, axis=0)
+        counted = F.split(mask, num_outputs=self.steps, axis=0)
+        squares, logs = [], []
+        for t in range(self.steps):
+            error = (seen[t] - F.slice_axis(ahead, axis=0, begin=0, end=1)) * counted[t]
+            weight = error / variance
+            squares.append(error * weight)
+            logs.append(F.log(variance) * counted[t])
+            ahead = self._shifted(F, ahead) + F.broadcast_mul(u, weight)
+            first = F.slice_axis(v, axis=0, begin=0, end=1)
+            rho, v = first / variance, self._shifted(F, v)
+            u, v = u - F.broadcast_mul(v, rho), v - F.broadcast_mul(u, rho)
+            variance = variance - rho * first
+        return F.add_n(*squares), F.add_n(*logs), variance, u, v, ahead
 
 
-def _times(F: Any, part: Array, scalar: Array) -> Array:
-    """(1 or m, 1, B) times (1, 1, B)."""
-    return F.broadcast_mul(part, scalar)
-
-
-class RiccatiGains(_Steps):
-    """Gains and innovation variances with missing observations, O(H^2) a step.
+class Gains(_Steps):
+    """Gains and innovation variances from a known initial state, O(H^2) a step.
 
     Where ``mask`` is 0 the update is skipped: K_t = 0, and S_t is not used.
     """
@@ -272,9 +331,10 @@ class Trajectory:
     sigma
         (N,) noise, with as many degrees of freedom taken off as there are free initial values.
     log_likelihood
-        (N,) in nats, at the maximum over initial state and sigma.
-    observed
-        (N,) number of values that are not missing.
+        (N,) in nats: marginal over the initial state (flat prior on its free values), at its
+        maximum over sigma.
+    degrees
+        (N,) number of values that are not missing, less the free initial values.
     g
         (N, H) innovation vector over sigma.
     transition, emission
@@ -288,7 +348,7 @@ class Trajectory:
     cov: np.ndarray
     sigma: np.ndarray
     log_likelihood: np.ndarray
-    observed: np.ndarray
+    degrees: np.ndarray
     g: np.ndarray
     transition: np.ndarray
     emission: np.ndarray
@@ -304,7 +364,7 @@ class Trajectory:
             initial=self.initial * spread[:, None] + level,
             state=self.state * spread[:, None] + level,
             sigma=self.sigma * spread,
-            log_likelihood=self.log_likelihood - self.observed * np.log(spread),
+            log_likelihood=self.log_likelihood - self.degrees * np.log(spread),
         )
 
     def forecast(self, horizon: int) -> tuple[np.ndarray, np.ndarray]:
@@ -344,7 +404,8 @@ def filter_states(
     level_damping, trend_damping
         (N,) delta and phi.
     initial
-        (N, H) initial state; default the most likely one.
+        (N, H) initial state; default the most likely one, and the likelihood is then marginal
+        over it.
     """
     observed = ~np.isnan(z)
     z = np.where(observed, z, 0.0)
@@ -361,9 +422,11 @@ def filter_states(
     weighted = errors * np.sqrt(observed / variance)[:, :, None]
     gram = np.einsum("ntc,ntd->ncd", weighted, weighted)
     count = observed.sum(axis=1)
-    free_count = 0
+    free_count, log_determinant = 0, 0.0
     if initial is None:
-        inverse = np.linalg.inv(gram[:, 1:, 1:] + 1e-9 * np.eye(basis.shape[1]))
+        information = gram[:, 1:, 1:] + RIDGE * np.eye(basis.shape[1])
+        log_determinant = np.linalg.slogdet(information)[1]
+        inverse = np.linalg.inv(information)
         solved = -np.einsum("ncd,nd->nc", inverse, gram[:, 1:, 0])
         initial = solved @ basis.T
         along = columns[:, :, 1:]
@@ -374,8 +437,9 @@ def filter_states(
     else:
         errors, state = errors[:, :, 0], columns[:, :, 0]
     squares = np.sum(observed * errors**2 / variance, axis=1)
-    most_likely = squares / count + 1e-12
-    sigma = np.sqrt(squares / np.maximum(count - free_count, 1) + 1e-12)
+    left = np.maximum(count - free_count, 1)
+    sigma = np.sqrt(squares / left + FLOOR)
+    logs = np.sum(observed * np.log(variance), axis=1) + log_determinant
     inside = np.arange(z.shape[1]) < ends[:, None]
     return Trajectory(
         fitted=np.where(inside, z - errors, np.nan),
@@ -384,12 +448,8 @@ def filter_states(
         state=state,
         cov=cov,
         sigma=sigma,
-        log_likelihood=-0.5
-        * (
-            count * (np.log(2 * np.pi * most_likely) + 1)
-            + np.sum(observed * np.log(variance), axis=1)
-        ),
-        observed=count,
+        log_likelihood=-0.5 * (left * (np.log(2 * np.pi * sigma**2) + 1) + logs),
+        degrees=left,
         g=g,
         transition=transition,
         emission=emission,

@@ -13,14 +13,17 @@ import numpy as np
 from dope.core.backend import mx, nd
 from dope.core.data import ArrayBatches
 from dope.core.errors import ConfigError, DataError
+from dope.core.metrics import Sum
 from dope.core.rundir import RunDirectory
 from dope.core.task import Task
 from dope.plugins.timeseries import plots
 from dope.plugins.timeseries.forecasting import Forecast, baselines, table
 from dope.plugins.timeseries.innovations import (
-    FastGains,
+    FLOOR,
+    RIDGE,
+    DifferencedLikelihood,
+    Gains,
     Innovations,
-    RiccatiGains,
     Structure,
     Trajectory,
     filter_states,
@@ -28,21 +31,26 @@ from dope.plugins.timeseries.innovations import (
 from dope.plugins.timeseries.shaping import SeriesSet
 from dope.plugins.timeseries.transforms import Transform
 
-BLOCK = 24  # time steps unrolled into one graph: fewer calls against a longer first build
+BLOCK = 24  # time steps unrolled into one graph, at most: fewer calls, but a longer first build
 START = {"level": (-2.0, -0.5, 1.0), "trend": (-4.0, -2.0), "season": (-3.0, -1.0)}
 START_DAMPING = 2.2  # the logit of 0.9
-RIDGE = 1e-9  # keeps the initial state defined where a season was never observed
-STEPS = 10  # quasi-Newton steps that make an epoch
+LIMITS = (-30.0, 12.0)  # of the logarithms of strengths over sigma
+STEPS = 5  # quasi-Newton steps that make an epoch
+MANY, PIECES = 64, 8  # a set of MANY series shrinks by eighths: each new size builds new graphs
 GREEK = {"level": "alpha", "trend": "beta", "season": "gamma"}  # names of the strengths
-FLOOR = 1e-12  # of the innovation variance, in units of the series' own
+DAMPING = ("level_damping", "trend_damping")
 
 
 class InnovationModel(mx.gluon.Block):
     """One innovation state-space model for each series, with the strengths as parameters.
 
-    Calling it gives each series' negative log-likelihood, maximized in closed form over the
-    initial state (generalized least squares) and the noise (sigma); what is left to learn are
-    the logarithms of the strengths over sigma, and the logits of damping factors.
+    Calling it gives each series' negative log-likelihood, marginal over the initial state (a flat
+    prior on its free values) and maximized in closed form over the noise sigma. What is left to
+    learn are the logarithms of the strengths over sigma, and the logits of damping factors. The
+    initial state is then the most likely one, in closed form too.
+
+    A likelihood at a *fitted* initial state has no maximum: as sigma goes to 0 the first values
+    are fitted exactly, and it grows without bound (docs/errata.md).
 
     Parameters
     ----------
@@ -84,19 +92,32 @@ class InnovationModel(mx.gluon.Block):
         self.centre = np.nanmean(seen, axis=1) * (level_damping == 1.0)
         spread = np.nanstd(seen, axis=1)
         self.spread = np.where(spread > 0, spread, 1.0)
-        self.gaps = bool((~self.mask[:, :-1] & self.mask[:, 1:]).any())
         self._check_lengths(data)
-        damped = (level_damping != 1.0, trend and trend_damping != 1.0)
-        gains = RiccatiGains if self.gaps else FastGains
-        self.gains = gains(self.structure, BLOCK, damped)
-        self.innovations = Innovations(self.structure, BLOCK, damped)
-        self.sensitivities = Innovations(self.structure, BLOCK, damped)
+        self._build()
         self.strengths = self.params.get(
             "strengths",
             shape=(len(data), len(self.names)),
             dtype="float64",
             init=_Values(self._start),
         )
+
+    def _build(self) -> None:
+        """Choose the recursion: differenced where nothing is missing, else the general one."""
+        level, trend = (self.fixed_damping[key] for key in DAMPING)
+        gaps = bool((~self.mask[:, :-1] & self.mask[:, 1:]).any())
+        self.differenced = not gaps and level == 1.0 and trend != "learn"
+        structure = self.structure
+        total = self.values.shape[1] - structure.free * self.differenced
+        self.steps = -(-total // -(-total // BLOCK))  # as long as BLOCK, with little to fill up
+        if self.differenced:
+            noise, pairs = structure.autocovariance_basis(float(trend))
+            self._noise, self._pairs = (nd.array(a, dtype="float64") for a in (noise, pairs))
+            self._log_determinant = structure.log_determinant(1.0, float(trend))
+            self.recursion = DifferencedLikelihood(structure.free, self.steps)
+        else:
+            damped = (level != 1.0, trend != 1.0)
+            self.gains = Gains(structure, self.steps, damped)
+            self.innovations = Innovations(structure, self.steps, damped)
 
     @property
     def names(self) -> List[str]:
@@ -128,13 +149,17 @@ class InnovationModel(mx.gluon.Block):
 
     def batches(self, repeats: int) -> ArrayBatches:
         """All series as one batch of (rows, values, mask), gone through ``repeats`` times."""
-        total = self.values.shape[1]
-        width = ((0, 0), (0, -total % BLOCK))
-        standard = np.where(self.mask, (self.values - self.centre[:, None]), 0.0)
-        standard /= self.spread[:, None]
-        rows = np.arange(len(self.values), dtype="int32")
-        arrays = (rows, np.pad(standard, width), np.pad(self.mask.astype("float64"), width))
-        return ArrayBatches(arrays, repeats=repeats)
+        values = np.where(self.mask, self.values - self.centre[:, None], 0.0)
+        values, mask = values / self.spread[:, None], self.mask.astype("float64")
+        if self.differenced:
+            polynomial = self.structure.differencing(float(self.fixed_damping["trend_damping"]))
+            order = len(polynomial) - 1
+            total = values.shape[1] - order
+            values = sum(c * values[:, order - j :][:, :total] for j, c in enumerate(polynomial))
+            mask = mask[:, order:]
+        width = ((0, 0), (0, -values.shape[1] % self.steps))
+        rows = np.arange(len(values), dtype="int32")
+        return ArrayBatches((rows, np.pad(values, width), np.pad(mask, width)), repeats=repeats)
 
     def forward(self, rows: Any, values: Any, mask: Any) -> Any:
         """Negative log-likelihood of each series in nats, on the scale of its standardized values.
@@ -144,7 +169,7 @@ class InnovationModel(mx.gluon.Block):
         rows
             (B,) which series these are.
         values, mask
-            (B, T), T a multiple of the block; the mask is 0 where nothing was observed.
+            (B, T) as `batches` gives them; the mask is 0 where nothing was observed.
 
         Returns
         -------
@@ -155,29 +180,70 @@ class InnovationModel(mx.gluon.Block):
         return self._nll(strengths, values.transpose(), mask.transpose())
 
     def _nll(self, strengths: Any, z: Any, mask: Any) -> Any:
-        # strengths (B, p); z, mask (T, B)
-        total, count = z.shape
-        g, damping = self._system(strengths)
-        gains, variances = self._gains(g, damping, mask)
-        with mx.autograd.pause():
-            # At its maximum over the initial state the likelihood does not change with it to
-            # first order, so its dependence on the strengths needs no gradient (envelope theorem).
-            initial = self._initial_state(
-                [each.detach() for each in gains], nd.concat(*variances, dim=1), damping, z, mask
+        # strengths (B, p) logarithms; z, mask (T, B)
+        if self.differenced:
+            squares, logs = self._differenced_sums(strengths, z, mask)
+            degrees, logs = nd.sum(mask, axis=0), logs + 2 * self._log_determinant
+        else:
+            squares, logs = self._augmented_sums(strengths, z, mask)
+            degrees = nd.sum(mask, axis=0) - self.structure.free
+        sigma2 = squares / degrees + FLOOR
+        return 0.5 * (degrees * (nd.log(sigma2) + 1 + math.log(2 * math.pi)) + logs)
+
+    def _differenced_sums(self, strengths: Any, w: Any, mask: Any) -> tuple[Any, Any]:
+        """Sums of v^2 / S and log S, (B,) each, from the differenced series w (T, B)."""
+        here, count = strengths.context, strengths.shape[0]
+        ratios = _positive(strengths).transpose()  # (p, B)
+        pairs = [
+            ratios[i : i + 1] * ratios[j : j + 1]
+            for i, j in zip(*np.triu_indices(len(self.structure.strengths)))
+        ]
+        made = nd.dot(self._pairs.as_in_context(here), nd.concat(*pairs, dim=0))
+        covariance = nd.broadcast_add(made, self._noise.as_in_context(here).expand_dims(1))
+        variance, u = covariance[:1], covariance[1:]
+        v, ahead = u, nd.zeros((self.structure.free, count), ctx=here, dtype="float64")
+        squares, logs = [], []
+        for seen, counted in zip(self._blocks(w), self._blocks(mask)):
+            square, log, variance, u, v, ahead = self.recursion(
+                seen, counted, variance, u, v, ahead
             )
-        errors = self._errors(self.innovations, initial, gains, damping, z.expand_dims(1))
-        errors = errors.reshape((total, count))
-        variance = nd.concat(*variances, dim=1).reshape((total, count))
-        n = nd.sum(mask, axis=0)
-        sigma2 = nd.sum(nd.square(errors) * mask / variance, axis=0) / n + FLOOR
-        logs = nd.sum(nd.log(variance) * mask, axis=0)
-        return 0.5 * (n * (nd.log(sigma2) + 1 + math.log(2 * math.pi)) + logs)
+            squares.append(square)
+            logs.append(log)
+        return nd.add_n(*squares).reshape((-1,)), nd.add_n(*logs).reshape((-1,))
+
+    def _augmented_sums(self, strengths: Any, z: Any, mask: Any) -> tuple[Any, Any]:
+        """The same with the initial state integrated out of an augmented filter (de Jong 1991).
+
+        The errors are linear in the initial state: one column of the filter starts at zero and
+        sees the data, the others start at the free directions and see nothing.
+        """
+        g, damping = self._system(strengths)
+        gains, variance = self._gains(g, damping, mask)  # variance (T, B)
+        (total, count), free = z.shape, self.structure.free
+        like = {"ctx": z.context, "dtype": "float64"}
+        basis = nd.array(self.structure.free_to_state(), **like)  # (H, H0)
+        x = nd.concat(nd.zeros((basis.shape[0], 1), **like), basis, dim=1).expand_dims(2)
+        x = nd.broadcast_to(x, (basis.shape[0], free + 1, count))
+        seen = nd.concat(z.expand_dims(1), nd.zeros((total, free, count), **like), dim=1)
+        errors = []
+        for gain, block in zip(gains, self._blocks(seen)):
+            error, x = self.innovations(x, gain, block, *damping)
+            errors.append(error)
+        weight = nd.sqrt(mask / variance).expand_dims(1)
+        errors = nd.broadcast_mul(nd.concat(*errors, dim=0), weight).transpose((2, 0, 1))
+        gram = nd.batch_dot(errors, errors, transpose_a=True)  # (B, 1 + H0, 1 + H0)
+        ridge = RIDGE * nd.eye(free, **like).expand_dims(0)
+        factor = nd.linalg.potrf(nd.broadcast_add(gram[:, 1:, 1:], ridge))
+        half = nd.linalg.trsm(factor, gram[:, 1:, :1])
+        squares = gram[:, 0, 0] - nd.sum(nd.square(half), axis=(1, 2))
+        logs = nd.sum(nd.log(variance) * mask, axis=0) + 2 * nd.linalg.sumlogdiag(factor)
+        return squares, logs
 
     def _system(self, strengths: Any) -> tuple[Any, list[Any]]:
         """g (H, 1, B) over sigma, and the damping factors that are not 1, (1, 1, B) each."""
         structure, count = self.structure, strengths.shape[0]
         like = {"ctx": strengths.context, "dtype": "float64"}
-        columns = nd.exp(nd.clip(strengths, -30, 12)).transpose()
+        columns = _positive(strengths).transpose()
         parts = [columns[: 1 + structure.trend]]
         if structure.seasonal:
             last = len(structure.strengths) - 1
@@ -192,61 +258,20 @@ class InnovationModel(mx.gluon.Block):
                 damping.append(nd.full((1, 1, count), float(value), **like))
         return nd.concat(*parts, dim=0).expand_dims(1), damping
 
-    def _gains(self, g: Any, damping: list[Any], mask: Any) -> tuple[list[Any], list[Any]]:
-        """Gains (H, BLOCK, B) and innovation variances (1, BLOCK, B) of each block of time."""
-        like = {"ctx": g.context, "dtype": "float64"}
+    def _gains(self, g: Any, damping: list[Any], mask: Any) -> tuple[list[Any], Any]:
+        """Gains (H, steps, B) of each block of time, and innovation variances (T, B)."""
         size, _, count = g.shape
+        cov = nd.zeros((size, size, count), ctx=g.context, dtype="float64")
         gains, variances = [], []
-        if self.gaps:
-            cov = nd.zeros((size, size, count), **like)
-            for observed in _blocks(mask):
-                gain, variance, cov = self.gains(cov, g, observed.expand_dims(0), *damping)
-                gains.append(gain)
-                variances.append(variance)
-            return gains, variances
-        w, gain_now = g, nd.zeros((size, 1, count), **like)
-        variance_now = nd.ones((1, 1, count), **like)
-        for _ in _blocks(mask):
-            gain, variance, w, gain_now, variance_now = self.gains(
-                w, gain_now, variance_now, *damping
-            )
+        for observed in self._blocks(mask):
+            gain, variance, cov = self.gains(cov, g, observed.expand_dims(0), *damping)
             gains.append(gain)
             variances.append(variance)
-        return gains, variances
+        return gains, nd.concat(*variances, dim=1).reshape((-1, count))
 
-    def _errors(
-        self, block: Any, x: Any, gains: list[Any], damping: list[Any], z: Any
-    ) -> Any:
-        """One-step errors (T, C, B) from the initial state columns x (H, C, B)."""
-        errors = []
-        for gain, observed in zip(gains, _blocks(z)):
-            error, x = block(x, gain, observed, *damping)
-            errors.append(error)
-        return nd.concat(*errors, dim=0)
-
-    def _initial_state(
-        self, gains: list[Any], variance: Any, damping: list[Any], z: Any, mask: Any
-    ) -> Any:
-        """The most likely initial state, (H, 1, B), by generalized least squares.
-
-        The errors are linear in the initial state: one column of the filter starts at zero and
-        sees the data, the others start at the free directions and see nothing (de Jong 1991).
-        """
-        total, count = z.shape
-        basis = nd.array(self.structure.free_to_state(), ctx=z.context, dtype="float64")  # (H, H0)
-        size, free = basis.shape
-        start = nd.concat(nd.zeros((size, 1), ctx=z.context, dtype="float64"), basis, dim=1)
-        start = nd.broadcast_to(start.expand_dims(2), (size, free + 1, count))
-        seen = nd.zeros((total, free, count), ctx=z.context, dtype="float64")
-        seen = nd.concat(z.expand_dims(1), seen, dim=1)
-        errors = self._errors(self.sensitivities, start, gains, damping, seen)  # (T, C, B)
-        weight = nd.sqrt(mask / variance.reshape((total, count))).expand_dims(1)
-        weighted = nd.broadcast_mul(errors, weight).transpose((2, 0, 1))  # (B, T, C)
-        gram = nd.batch_dot(weighted, weighted, transpose_a=True)  # (B, C, C)
-        ridge = RIDGE * nd.eye(free, ctx=z.context, dtype="float64")
-        factor = nd.linalg.potrf(nd.broadcast_add(gram[:, 1:, 1:], ridge.expand_dims(0)))
-        solved = nd.linalg.trsm(factor, nd.linalg.trsm(factor, -gram[:, 1:, :1]), transpose=True)
-        return nd.dot(basis, solved.reshape((count, free)), transpose_b=True).expand_dims(1)
+    def _blocks(self, array: Any) -> list[Any]:
+        """(T, ...) cut into pieces of ``steps``."""
+        return [array[i : i + self.steps] for i in range(0, array.shape[0], self.steps)]
 
     def _start(self) -> np.ndarray:
         """The best of a few starting points for each series, (N, p)."""
@@ -269,7 +294,7 @@ class InnovationModel(mx.gluon.Block):
         for column, name in enumerate(self.names):
             raw = values[:, column]
             damping = name.endswith("damping")
-            found[name] = 1 / (1 + np.exp(-raw)) if damping else np.exp(np.clip(raw, -30, 12))
+            found[name] = 1 / (1 + np.exp(-raw)) if damping else np.exp(np.clip(raw, *LIMITS))
         for key, value in self.fixed_damping.items():
             if value != "learn":
                 found[key] = np.full(len(values), float(value))
@@ -293,6 +318,10 @@ class InnovationModel(mx.gluon.Block):
         ).rescaled(self.centre, self.spread)
 
 
+def _positive(logarithms: Any) -> Any:
+    return nd.exp(nd.clip(logarithms, *LIMITS))
+
+
 class _Values(mx.init.Initializer):
     """Initialize a parameter with what a function returns at that time."""
 
@@ -302,11 +331,6 @@ class _Values(mx.init.Initializer):
 
     def _init_weight(self, name: Any, arr: Any) -> None:
         arr[:] = nd.array(self.function(), dtype="float64")
-
-
-def _blocks(array: Any) -> list[Any]:
-    """(T, ...) cut into pieces of BLOCK steps."""
-    return [array[begin : begin + BLOCK] for begin in range(0, array.shape[0], BLOCK)]
 
 
 def _aligned(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -333,7 +357,7 @@ class InnovationStateSpace(Task):
         "model": {"name": "timeseries.issm"},
         "loss": None,
         "optimizer": {"name": "bfgs"},
-        "trainer": {"epochs": 12, "log_every": 5, "evaluate_every": 1000, "checkpoint_every": 1},
+        "trainer": {"epochs": 16, "log_every": 10, "evaluate_every": 1000},
     }
     profiles = {
         "quick": {},
@@ -342,6 +366,8 @@ class InnovationStateSpace(Task):
             "model": {"name": "timeseries.issm", "trend": False, "seasonal": 1},
         },
     }
+
+    threads = 1  # each operator is small: a second thread would only wait
 
     def __init__(
         self,
@@ -367,10 +393,31 @@ class InnovationStateSpace(Task):
         return self.net
 
     def data(self, split: str) -> Any:
-        return self.net.batches(repeats=STEPS) if split == "train" else None
+        if split != "train":
+            return None
+        self.batches = self.net.batches(repeats=STEPS)
+        self.settled = Sum()
+        return self.batches
 
     def loss(self, nets: Any, shard: Any, carry: Any) -> Any:
         return nets(*shard)
+
+    def step(self, engine: Any, batch: Any) -> dict[str, Sum]:
+        """One quasi-Newton step of all series that are not settled."""
+        return {"loss": engine.minimize("main", self.loss, batch) + self.settled}
+
+    def finished(self, engine: Any) -> bool:
+        """Whether all series are settled; those that are take no part in the next epoch."""
+        losses, settled = engine.rows("main")
+        if settled.all():
+            return True
+        if len(settled) >= MANY:
+            active = np.argsort(settled, kind="stable")  # the unsettled first, in their order
+            count = -(-int((~settled).sum()) * PIECES // len(settled)) * len(settled) // PIECES
+            left = np.sort(active[count:])
+            self.batches.narrow(np.sort(active[:count]))
+            self.settled = Sum.of(nd.array(losses[left], dtype="float64")) if len(left) else Sum()
+        return False
 
     def evaluate(self, engine: Any) -> dict[str, float]:
         """Scores of the forecast of the held-out end; empty without one."""
@@ -403,7 +450,13 @@ class InnovationStateSpace(Task):
         fitted = self.net.transform.backward(whole.fitted)
         for i in range(min(self.plots, len(self.series))):
             plots.forecast(
-                run.plots / f"forecast-{i + 1}.png", self.series, i, fitted, future, held, self.levels
+                run.plots / f"forecast-{i + 1}.png",
+                self.series,
+                i,
+                fitted,
+                future,
+                held,
+                self.levels,
             )
         return figures
 

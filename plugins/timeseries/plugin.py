@@ -33,7 +33,7 @@ def register_models(register: Register) -> None:
     )
     register(
         "timeseries.lds",
-        f"{HERE}.lds:SystemModel",
+        f"{HERE}.system:SystemModel",
         summary="Linear Gaussian transition and emission, shared by all series",
     )
 
