@@ -195,7 +195,7 @@ class Bfgs(_Optimizer):
     Parameters
     ----------
     tolerance
-        A row is settled when a Newton step promises less than this much decrease of its loss.
+        A row is settled when no component of its gradient is larger than this.
     max_step
         Longest change of a row's parameters in one step, in their own units.
 
@@ -205,5 +205,5 @@ class Bfgs(_Optimizer):
         A value is out of its range.
     """
 
-    def __init__(self, *, tolerance: float = 3e-4, max_step: float = 2.0) -> None:
+    def __init__(self, *, tolerance: float = 0.01, max_step: float = 2.0) -> None:
         self._keep(tolerance=tolerance, max_step=max_step)

@@ -26,13 +26,12 @@ class BatchedBFGS(mx.optimizer.Optimizer):
     Parameters
     ----------
     tolerance
-        A row is settled when a full Newton step promises less than this much decrease of its
-        loss, in the loss's own units.
+        A row is settled when no component of its gradient is larger than this.
     max_step
         Longest step in any coordinate.
     """
 
-    def __init__(self, tolerance: float = 3e-4, max_step: float = 2.0) -> None:
+    def __init__(self, tolerance: float = 0.01, max_step: float = 2.0) -> None:
         super().__init__(learning_rate=1.0, wd=0.0)
         self.tolerance, self.max_step = tolerance, max_step
         self.rows: Any = None  # (B,), and
@@ -67,39 +66,31 @@ class BatchedBFGS(mx.optimizer.Optimizer):
     def _judge(self, weight: Any, grad: Any, state: Any) -> None:
         best, best_loss, best_grad, inverse, direction, scalars = state
         step, slope, settled, started = (scalars[:, i] for i in range(4))
-        loss, gradient = (
-            self.losses.reshape((-1,)),
-            nd.where(_finite(grad), grad, nd.zeros_like(grad)),
-        )
-        moving = 1 - settled
+        loss, moving = self.losses, 1 - settled
 
-        bound = best_loss + SUFFICIENT * step * slope
-        accepted = (loss <= bound) * _finite(loss) * moving
-        taken = _column(accepted)
+        whole = _finite(loss) * nd.min(_finite(grad), axis=1)
+        grad = nd.where(_finite(grad), grad, nd.zeros_like(grad))
+        accepted = (loss <= best_loss + SUFFICIENT * step * slope) * whole * moving
+        shorter = _shorter(step, slope, loss - best_loss, whole)
+        stuck = (1 - accepted) * (shorter < SMALLEST_STEP) * moving * (started > 0)
 
-        # a rejected point: the minimum of the parabola through what is known, within bounds
-        curvature = loss - best_loss - step * slope
-        parabola = (
-            -0.5 * slope * step / nd.where(_finite(curvature), curvature + 1e-30, 1e30 + 0 * step)
-        )
-        shorter = step * nd.clip(parabola, SHRINK, LEAST_SHRINK)
-        stuck = (1 - accepted) * (shorter < SMALLEST_STEP) * moving * started
-
-        moved, turned = (weight - best) * taken, (gradient - best_grad) * taken
+        moved = (weight - best) * _column(accepted)
+        turned = (grad - best_grad) * _column(accepted)
         inverse[:] = _updated_inverse(inverse, moved, turned, first=accepted * (started == 1))
-        best[:] = nd.where(taken * nd.ones_like(best), weight, best)
+        best[:] = _choose(accepted, weight, best)
+        best_grad[:] = _choose(accepted, grad, best_grad)
         best_loss[:] = nd.where(accepted, loss, best_loss)
-        best_grad[:] = nd.where(taken * nd.ones_like(best), gradient, best_grad)
 
         newton = -nd.batch_dot(inverse, best_grad.expand_dims(2)).reshape(best.shape)
-        promised = -0.5 * nd.sum(newton * best_grad, axis=1)
-        scale = self.max_step / (nd.max(nd.abs(newton), axis=1) + 1e-30)
-        limit = nd.where(started > 0, scale, 0.25 * scale)
-        newton = newton * _column(nd.minimum(limit, nd.ones_like(scale)))
-        direction[:] = nd.where(taken * nd.ones_like(best), newton, direction)
+        longest = nd.where(started > 0, self.max_step + 0 * step, 0.25 * self.max_step + 0 * step)
+        scale = longest / (nd.max(nd.abs(newton), axis=1) + 1e-30)
+        newton = newton * _column(nd.minimum(scale, nd.ones_like(scale)))
+        direction[:] = _choose(accepted, newton, direction)
         slope = nd.where(accepted, nd.sum(newton * best_grad, axis=1), slope)
         step = nd.where(accepted, nd.ones_like(step), shorter)
-        settled = nd.maximum(settled, nd.maximum(accepted * (promised < self.tolerance), stuck))
+
+        flat = nd.max(nd.abs(best_grad), axis=1) < self.tolerance
+        settled = nd.maximum(settled, nd.maximum(accepted * flat, stuck))
         started = nd.minimum(started + accepted, 2 * nd.ones_like(started))
         scalars[:] = nd.stack(step, slope, settled, started, axis=1)
         weight[:] = best + _column(step * (1 - settled)) * direction
@@ -117,8 +108,20 @@ def _column(x: Any) -> Any:
     return x.expand_dims(1)
 
 
+def _choose(condition: Any, x: Any, y: Any) -> Any:
+    """Rows (n, k) of ``x`` where the condition (n,) holds, else of ``y``."""
+    return nd.where(nd.broadcast_like(_column(condition), x), x, y)
+
+
 def _finite(x: Any) -> Any:
-    return nd.abs(x) < 1e29
+    return nd.abs(x) < 1e29  # false for NaN too
+
+
+def _shorter(step: Any, slope: Any, rise: Any, whole: Any) -> Any:
+    """The next step after a rejected one: the minimum of the parabola through what is known."""
+    curvature = nd.where(whole, rise - step * slope, nd.ones_like(rise)) + 1e-30
+    parabola = nd.where(whole, -0.5 * slope * step / curvature, SHRINK * nd.ones_like(rise))
+    return step * nd.clip(parabola, SHRINK, LEAST_SHRINK)
 
 
 def _updated_inverse(inverse: Any, s: Any, y: Any, first: Any) -> Any:

@@ -229,7 +229,7 @@ class InnovationModel(mx.gluon.Block):
         for gain, block in zip(gains, self._blocks(seen)):
             error, x = self.innovations(x, gain, block, *damping)
             errors.append(error)
-        weight = nd.sqrt(mask / variance).expand_dims(1)
+        weight = (mask * nd.rsqrt(variance)).expand_dims(1)  # sqrt(mask) has no gradient at 0
         errors = nd.broadcast_mul(nd.concat(*errors, dim=0), weight).transpose((2, 0, 1))
         gram = nd.batch_dot(errors, errors, transpose_a=True)  # (B, 1 + H0, 1 + H0)
         ridge = RIDGE * nd.eye(free, **like).expand_dims(0)
