@@ -224,7 +224,7 @@ class LinearDynamicalSystem(Task):
             mx.nd.array(x.asnumpy()[np.arange(len(last)), last], dtype=x.dtype, ctx=x.context)
             for x in (filtered.mean, filtered.cov)
         )
-        ahead = forecast(mean, cov, *system[:4], horizon)
+        ahead = forecast(mean, cov, system.A, system.B, system.S_h, system.S_v, horizon)
         centre, scale = net.units()
         variance = np.diagonal(ahead.cov.asnumpy(), axis1=2, axis2=3)  # (N, horizon, D)
         return Forecast(
@@ -267,7 +267,7 @@ class LinearDynamicalSystem(Task):
 
     def _table(self, states: States) -> str:
         """One row a series and step: filtered and smoothed means and standard deviations."""
-        parts = {"filtered": states.filtered, "smoothed": states.smoothed}
+        parts: dict[str, Any] = {"filtered": states.filtered, "smoothed": states.smoothed}
         H = states.smoothed.mean.shape[2]
         header = ["series", "stamp"]
         columns = []

@@ -165,7 +165,8 @@ def _covariance(F: Any, raw: Any) -> Any:
 def _from_covariance(S: np.ndarray) -> np.ndarray:
     """The inverse of `_covariance`; directions without variance get a millionth of the row's."""
     eigenvalues, U = np.linalg.eigh((S + S.T) / 2)
-    L = np.linalg.qr((U * np.sqrt(np.maximum(eigenvalues, 0.0))).T, mode="r").T
+    root = U * np.sqrt(np.maximum(eigenvalues, 0.0))
+    L = np.linalg.qr(root.T)[1].T
     L = L * np.where(np.diag(L) < 0, -1.0, 1.0)
     row = np.sqrt((L**2).sum(axis=1))
     diagonal = np.maximum(np.diag(L), np.maximum(1e-6 * row, 1e-9))
