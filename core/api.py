@@ -179,12 +179,17 @@ def resume(
     saved = _latest(directory, required=False)
     task = compose(registry, config)
     result = directory.read_json("result.json") or {}
-    if saved and result.get("status") == "done":
-        if saved.meta["epoch"] >= task.options.epochs or saved.meta["reason"]:
-            raise RunError(
-                f"the run {directory.path} has ended",
-                f"For more epochs add trainer.epochs={2 * task.options.epochs}.",
-            )
+    ended = saved is not None and result.get("status") == "done"
+    if saved and ended and saved.meta["reason"]:
+        raise RunError(
+            f"the run {directory.path} has ended by itself ({saved.meta['reason']})",
+            "Start another with dope run to train differently.",
+        )
+    if saved and ended and saved.meta["epoch"] >= task.options.epochs:
+        raise RunError(
+            f"the run {directory.path} has ended",
+            f"For more epochs add trainer.epochs={2 * task.options.epochs}.",
+        )
     directory.write_text("config.yaml", config.to_yaml())
     return _train(registry, task, config, directory, settings, callbacks, saved)
 
@@ -255,9 +260,10 @@ def _latest(directory: RunDirectory, *, required: bool = True) -> Optional[Check
     from dope.core.checkpoint import latest
 
     saved, problems = latest(directory.checkpoints)
+    instead = "using the one before" if saved else "there is none before it"
     for problem in problems:
-        directory.log(f"warning: {problem}")
-        print(f"warning: {problem}; using the one before", file=sys.stderr)
+        directory.log(f"warning: {problem}; {instead}")
+        print(f"warning: {problem}; {instead}", file=sys.stderr)
     if saved is None and required:
         raise RunError(
             f"the run {directory.path} has no checkpoint", "Start it again, or dope resume it."

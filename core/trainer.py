@@ -18,7 +18,7 @@ from dope.core.backend import seed as seed_all
 from dope.core.callbacks import Callback
 from dope.core.checkpoint import Checkpoint
 from dope.core.engine import Engine
-from dope.core.errors import DivergedError
+from dope.core.errors import DivergedError, DopeError
 from dope.core.metrics import Sum
 from dope.core.options import TrainerOptions
 from dope.core.rundir import RunDirectory
@@ -99,6 +99,8 @@ class Trainer:
             A second interrupt: there was no time to save again.
         """
         self._batches: Any = self.task.data("train")
+        if self._batches is None:
+            raise DopeError("the task has no training data", "Task.data('train') returned None.")
         self.steps_per_epoch = len(self._batches)
         if self.total_steps and not self.reason and self.task.finished(self.engine):
             self.stop(SETTLED)

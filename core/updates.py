@@ -74,7 +74,7 @@ class Updates:
                 optimizer.update_multi_precision(j, weight, grad, self.states[i][j])
 
     def progress(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each parameter whose optimizer can tell: losses of its rows, and which are settled."""
+        """For each parameter whose optimizer can tell: its rows' losses, and which are settled."""
         optimizer = self.optimizers[0]
         if not self.states or not hasattr(optimizer, "progress"):
             return []
