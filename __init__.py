@@ -22,7 +22,19 @@ _WHERE = {
     "hookimpl": "dope.core.hookspecs",
     "DopeError": "dope.core.errors",
 }
-__all__ = [*_WHERE, "__version__"]
+__all__ = [
+    "Callback",
+    "DopeError",
+    "Group",
+    "Run",
+    "Task",
+    "__version__",
+    "evaluate",
+    "hookimpl",
+    "predict",
+    "resume",
+    "run",
+]
 
 if TYPE_CHECKING:
     from dope.core.api import Run, evaluate, predict, resume, run

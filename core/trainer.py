@@ -98,9 +98,10 @@ class Trainer:
         KeyboardInterrupt
             A second interrupt: there was no time to save again.
         """
-        self._batches: Any = self.task.data("train")
-        if self._batches is None:
+        batches: Any = self.task.data("train")
+        if batches is None:
             raise DopeError("the task has no training data", "Task.data('train') returned None.")
+        self._batches = batches
         self.steps_per_epoch = len(self._batches)
         if self.total_steps and not self.reason and self.task.finished(self.engine):
             self.stop(SETTLED)

@@ -140,7 +140,7 @@ def _yaml_classes() -> tuple[Any, Any]:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        yaml_implicit_resolvers = {  # noqa: RUF012
+        yaml_implicit_resolvers = {
             first: [
                 (tag, pattern)
                 for tag, pattern in rules

@@ -89,7 +89,7 @@ class Forecast:
         found = []
         for i, name in enumerate(self.names):
             for h, stamp in enumerate(stamp_text(self.stamps[i])):
-                row = {"series": name, "stamp": stamp}
+                row: dict[str, Any] = {"series": name, "stamp": stamp}
                 if actual is not None:
                     row["actual"] = None if np.isnan(actual[i, h]) else float(actual[i, h])
                 row["mean"] = float(mean[i, h])

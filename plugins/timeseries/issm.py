@@ -353,7 +353,7 @@ class InnovationStateSpace(Task):
     """
 
     defaults = {
-        "dataset": "timeseries.airline",
+        "dataset": "timeseries.co2",
         "model": {"name": "timeseries.issm"},
         "loss": None,
         "optimizer": {"name": "bfgs"},

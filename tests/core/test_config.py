@@ -148,7 +148,7 @@ def test_defaults_profile_and_origins(registry):
         "horizon": None,
         "levels": [50.0, 95.0],
     }
-    assert config.sections["optimizer"] == {"name": "bfgs", "tolerance": 1e-5, "max_step": 2.0}
+    assert config.sections["optimizer"] == {"name": "bfgs", "tolerance": 0.01, "max_step": 2.0}
     assert config.sections["trainer"]["epochs"] == 40 and "name" not in config.sections["trainer"]
     assert config.part("model") == "toy.net" and config.options("model")["seasonal"] == 12
     assert "name" not in config.options("model")
