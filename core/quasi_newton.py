@@ -57,6 +57,7 @@ class BatchedBFGS(mx.optimizer.Optimizer):
 
     def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
         """Judge the trial points of the rows last looked at, and put the next ones there."""
+        self._update_count(index)
         everything = (weight, *state)
         taken = [nd.take(each, self.rows) for each in everything]
         self._judge(taken[0], nd.take(grad, self.rows), taken[1:])

@@ -98,7 +98,7 @@ class Updates:
 
     def restore(self, prefix: str, arrays: Mapping[str, np.ndarray], count: int) -> None:
         """Put back what `state` returned."""
-        if not count:
+        if not count and not any(key.startswith(f"{prefix}/") for key in arrays):
             return
         self.create_states()
         for optimizer, states in zip(self.optimizers, self.states):

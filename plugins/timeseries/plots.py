@@ -103,5 +103,5 @@ def forecast(
     axes.set_xlabel("time" if data.stamps[i].dtype.kind == "M" else "step")
     axes.set_ylabel(data.names[i])
     axes.margins(x=0.01)
-    axes.legend(loc="upper left", fontsize=8.5, frameon=False, ncols=2)
+    fig.legend(loc="outside lower center", fontsize=8.5, frameon=False, ncols=8)
     return save(fig, path)
