@@ -52,9 +52,9 @@ class Engine:
     ) -> None:
         self.nets, self.contexts, self.batch_axis = nets, list(contexts), batch_axis
         for net in blocks(nets).values():
-            net.initialize(ctx=self.contexts)
             if hybridize:
                 net.hybridize(static_alloc=True, static_shape=True)
+            net.initialize(ctx=self.contexts)
         self._updates = {name: Updates(group, self.contexts) for name, group in groups.items()}
         self._carry: dict[str, list[Any]] = {}
 

@@ -14,6 +14,7 @@ from dope.core.backend import mx, nd
 SUFFICIENT = 1e-4  # Armijo's constant (Nocedal & Wright 2006, section 3.1)
 SHRINK, LEAST_SHRINK = 0.1, 0.5  # bounds of a backtracking step, as factors of the last
 SMALLEST_STEP = 1e-7
+LENGTHEN = 4.0  # of the next step where the loss still curves down
 
 
 class BatchedBFGS(mx.optimizer.Optimizer):
@@ -77,7 +78,8 @@ class BatchedBFGS(mx.optimizer.Optimizer):
 
         moved = (weight - best) * _column(accepted)
         turned = (grad - best_grad) * _column(accepted)
-        inverse[:] = _updated_inverse(inverse, moved, turned, first=accepted * (started == 1))
+        first = accepted * (started == 1)
+        inverse[:] = _updated_inverse(inverse, moved, turned, accepted * (started > 0), first)
         best[:] = _choose(accepted, weight, best)
         best_grad[:] = _choose(accepted, grad, best_grad)
         best_loss[:] = nd.where(accepted, loss, best_loss)
@@ -125,15 +127,18 @@ def _shorter(step: Any, slope: Any, rise: Any, whole: Any) -> Any:
     return step * nd.clip(parabola, SHRINK, LEAST_SHRINK)
 
 
-def _updated_inverse(inverse: Any, s: Any, y: Any, first: Any) -> Any:
-    """The BFGS update of inverse Hessians (n, k, k); rows without curvature keep theirs.
+def _updated_inverse(inverse: Any, s: Any, y: Any, accepted: Any, first: Any) -> Any:
+    """The BFGS update of inverse Hessians (n, k, k) after steps s with gradient changes y.
 
     Nocedal & Wright 2006, eq. 6.17; before a row's first update its matrix is scaled by eq. 6.20.
+    A row whose loss curves down along its step keeps its matrix, made larger: the minimum is
+    further away than the matrix says.
     """
     sy, yy = nd.sum(s * y, axis=1), nd.sum(y * y, axis=1)
     useful = (sy > 1e-10 * nd.sqrt(yy * nd.sum(s * s, axis=1))) * (sy > 0)
     rho = useful / nd.where(useful, sy, nd.ones_like(sy))
     scale = nd.where(first * useful, sy / (yy + 1e-30), nd.ones_like(sy))
+    scale = nd.where(accepted * (1 - useful), LENGTHEN * scale, scale)
     inverse = inverse * scale.reshape((-1, 1, 1))
     s, y = s.expand_dims(2), y.expand_dims(2)
     hy = nd.batch_dot(inverse, y)  # (n, k, 1)
