@@ -76,10 +76,13 @@ class Transform:
     def mean(self, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
         """Mean of the original value whose transform is normal.
 
-        The logarithm's is exact, the others' is Gauss-Hermite quadrature with 25 nodes.
+        The logarithm's is exact, the others' is Gauss-Hermite quadrature with 25 nodes. A power
+        below 0 sends the far tail of a normal to infinity, and no mean exists; there it is the
+        mean with the normal's values beyond 4 deviations brought in to 4.
         """
         if self.exponent == 1.0:
             return mean
         if self.exponent == 0.0:
             return np.exp(mean + 0.5 * deviation**2)
-        return self.backward(mean[..., None] + deviation[..., None] * NODES) @ WEIGHTS
+        nodes = NODES if self.exponent > 0 else np.clip(NODES, -4, 4)
+        return self.backward(mean[..., None] + deviation[..., None] * nodes) @ WEIGHTS
