@@ -329,6 +329,7 @@ def _train(
     try:
         named = [registry.get("callback", n).load()() for n in task.options.callbacks]
         engine = _engine(task, settings)
+        result["environment"] = _environment()  # with the threads that this task takes
         trainer = Trainer(
             task,
             engine,
