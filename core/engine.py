@@ -133,9 +133,9 @@ class Engine:
         answers = [rows for updates in self._updates.values() for _, rows in updates.progress()]
         return bool(answers) and all(rows.all() for rows in answers)
 
-    def rows(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Losses of a group's rows and whether they are settled, where its optimizer can tell."""
-        return self._updates[name].progress()[0]
+    def rows(self, name: str) -> Optional[tuple[np.ndarray, np.ndarray]]:
+        """Losses of a group's rows and which are settled; None if its optimizer cannot tell."""
+        return next(iter(self._updates[name].progress()), None)
 
     def settle(self) -> None:
         """Leave each parameter at the best point that its optimizer knows of."""

@@ -408,7 +408,10 @@ class InnovationStateSpace(Task):
 
     def finished(self, engine: Any) -> bool:
         """Whether all series are settled; those that are take no part in the next epoch."""
-        losses, settled = engine.rows("main")
+        progress = engine.rows("main")
+        if progress is None:
+            return False
+        losses, settled = progress
         if settled.all():
             return True
         if len(settled) >= MANY:
