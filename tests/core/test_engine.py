@@ -165,6 +165,23 @@ def test_carry_comes_back_detached_per_context_and_is_reset(contexts):
     assert all(carry is None for _, carry in seen[2 * shards :])
 
 
+@pytest.mark.parametrize("contexts", [ONE, TWO], ids=["one", "two"])
+def test_no_gradient_flows_into_a_carry_that_no_loss_has_used_yet(contexts):
+    def loss(net, shard, carry):
+        x, y = shard
+        state = net(2 * x)  # its graph outlives the first backward, which does not pass here
+        return nd.square(net(x) - y + (0 if carry is None else carry[0][0])), ([state],)
+
+    engine = engine_of(contexts, hybridize=False)
+    start = np.full(4, 0.5)
+    engine.minimize("main", loss, batch())
+    w = weights(engine)[0]
+    engine.minimize("main", loss, batch())
+    expected = w - 0.1 * 2 * X.T @ (X @ w - Y + 2 * X @ start) / 13
+    for copy in weights(engine):
+        np.testing.assert_allclose(copy, expected, rtol=1e-6)
+
+
 def test_total_and_gather_learn_nothing():
     for contexts in (ONE, TWO):
         engine = engine_of(contexts)
