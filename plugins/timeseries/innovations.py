@@ -329,7 +329,8 @@ class Trajectory:
         (N, H), (N, H, H): the state after the last value, with the uncertainty of the initial
         state; the covariance is over sigma^2.
     sigma
-        (N,) noise, with as many degrees of freedom taken off as there are free initial values.
+        (N,) noise, with a degree of freedom taken off for each free initial value and each
+        learned parameter.
     log_likelihood
         (N,) in nats: marginal over the initial state (flat prior on its free values), at its
         maximum over sigma.
@@ -390,6 +391,7 @@ def filter_states(
     level_damping: np.ndarray,
     trend_damping: np.ndarray,
     initial: Optional[np.ndarray] = None,
+    learned: int = 0,
 ) -> Trajectory:
     """Filter N series in NumPy with given parameters, gaps and different lengths allowed.
 
@@ -406,6 +408,9 @@ def filter_states(
     initial
         (N, H) initial state; default the most likely one, and the likelihood is then marginal
         over it.
+    learned
+        How many of the given parameters of each series were learned from it: so many degrees of
+        freedom are taken off sigma, which widens the intervals a little.
     """
     observed = ~np.isnan(z)
     z = np.where(observed, z, 0.0)
@@ -438,7 +443,8 @@ def filter_states(
         errors, state = errors[:, :, 0], columns[:, :, 0]
     squares = np.sum(observed * errors**2 / variance, axis=1)
     left = np.maximum(count - free_count, 1)
-    sigma = np.sqrt(squares / left + FLOOR)
+    most_likely = squares / left + FLOOR  # of sigma^2
+    sigma = np.sqrt(squares / np.maximum(left - learned, 1) + FLOOR)
     logs = np.sum(observed * np.log(variance), axis=1) + log_determinant
     inside = np.arange(z.shape[1]) < ends[:, None]
     return Trajectory(
@@ -448,7 +454,7 @@ def filter_states(
         state=state,
         cov=cov,
         sigma=sigma,
-        log_likelihood=-0.5 * (left * (np.log(2 * np.pi * sigma**2) + 1) + logs),
+        log_likelihood=-0.5 * (left * (np.log(2 * np.pi * most_likely) + 1) + logs),
         degrees=left,
         g=g,
         transition=transition,

@@ -315,6 +315,7 @@ class InnovationModel(mx.gluon.Block):
             standard,
             found["level_damping"],
             found["trend_damping"],
+            learned=len(self.names),
         ).rescaled(self.centre, self.spread)
 
 
