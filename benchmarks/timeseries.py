@@ -24,6 +24,7 @@ from typing import Any, Optional
 import numpy as np
 
 import dope
+import dope.core.trainer
 from dope.core.callbacks import Callback
 from dope.plugins.timeseries.innovations import Structure
 from dope.plugins.timeseries.series import Simulated
