@@ -130,7 +130,7 @@ def test_wheel_from_sdist_is_the_same(wheel, tmp_path):
 
 def test_editable_install_goes_through_the_links(tmp_path):
     editable = contents(build(WheelBuilder(str(ROOT)), "editable", tmp_path))
-    paths = [text.decode().split() for name, text in editable.items() if name.endswith(".pth")]
+    paths = [text.decode().splitlines() for name, text in editable.items() if name.endswith(".pth")]
     assert paths == [[str(ROOT / ".dev")]]
 
 
