@@ -128,6 +128,11 @@ class Engine:
         """Forget carried states."""
         self._carry.clear()
 
+    @property
+    def carries(self) -> bool:
+        """Whether a state is carried from step to step just now; checkpoints do not hold it."""
+        return any(each is not None for carry in self._carry.values() for each in carry)
+
     def settled(self) -> bool:
         """Whether all optimizers that can tell say that nothing is left to gain."""
         answers = [rows for updates in self._updates.values() for _, rows in updates.progress()]

@@ -145,7 +145,7 @@ class Trainer:
             self._tell("on_step_end")
             if self.step % self.options.log_every == 0 and self.step < self.steps_per_epoch:
                 self._means()
-                if self._signals:
+                if self._signals and not self.engine.carries:
                     return False
                 seed_all(self.seed, self.epoch, self.step)
         return True

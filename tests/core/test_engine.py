@@ -160,7 +160,9 @@ def test_carry_comes_back_detached_per_context_and_is_reset(contexts):
     carried = np.concatenate([carry[0] for _, carry in second])
     np.testing.assert_allclose(carried, X @ start, rtol=1e-12)
     assert [context for context, _ in second] == contexts
+    assert engine.carries  # so that an interrupted run waits for the end of the epoch
     engine.start_epoch()
+    assert not engine.carries
     engine.minimize("main", loss, batch())
     assert all(carry is None for _, carry in seen[2 * shards :])
 
