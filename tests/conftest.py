@@ -5,6 +5,7 @@ Holds no tests. The plugin is an installed distribution in a temporary folder, a
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
@@ -216,7 +217,10 @@ def inside(toy, monkeypatch):
     monkeypatch.delenv("DOPE_DEBUG", raising=False)
 
     def dope(*args):
-        return CliRunner().invoke(cli, [str(arg) for arg in args])
+        # click 8.1, the last for Python 3.9, mixes the two streams unless told not to
+        options = inspect.signature(CliRunner).parameters
+        runner = CliRunner(**({"mix_stderr": False} if "mix_stderr" in options else {}))
+        return runner.invoke(cli, [str(arg) for arg in args])
 
     return dope
 
