@@ -263,7 +263,7 @@ def _latest(directory: RunDirectory, *, required: bool = True) -> Optional[Check
     instead = "using the one before" if saved else "there is none before it"
     for problem in problems:
         directory.log(f"warning: {problem}; {instead}")
-        print(f"warning: {problem}; {instead}", file=sys.stderr)
+        print(f"warning: {problem}; {instead}", file=sys.stderr, flush=True)
     if saved is None and required:
         raise RunError(
             f"the run {directory.path} has no checkpoint", "Start it again, or dope resume it."
