@@ -443,7 +443,8 @@ class InnovationStateSpace(Task):
         figures = self._figures(trained)
         held = None
         if self.held_out.shape[1]:
-            held = self._forecast(self.training, self.held_out.shape[1])
+            steps = self.held_out.shape[1]
+            held = Forecast.of(trained, self.training, steps, self.net.transform)
             figures |= held.scores(self.training, self.held_out, self.levels)
             figures["baselines"] = baselines(self.training, self.held_out, self.levels)
             run.write_text("held_out.csv", held.to_csv(self.levels, self.held_out))
