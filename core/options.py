@@ -5,7 +5,8 @@ Completes and checks one section; merging sources is in ``sources.py``, the whol
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
+import re
+from typing import Any, List, Literal, Optional, Union
 
 from dope.core.annotations import type_text
 from dope.core.errors import ConfigError, PluginError, did_you_mean
@@ -16,10 +17,19 @@ from dope.core.sources import Chosen, Given
 from dope.core.values import Mismatch, check, from_text
 
 TRAINER = "dope.core.config:TrainerOptions"
+_EVERY = re.compile(
+    r"\s*(\d+(?:\.\d+)?)\s*"
+    r"(?:(?P<epochs>epochs?)|(?P<steps>steps?)|(?P<seconds>s|sec|secs|seconds?)"
+    r"|(?P<minutes>min|mins|minutes?)|(?P<hours>h|hours?))?\s*"
+)
+_SECONDS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
+_LARGER = re.compile(
+    r"(?:^|[^a-z])(?:accuracy|f1|auc|recall|precision|ndcg|map|r)(?:(?:@|_at_)?\d+)?$"
+)
 
 
 class TrainerOptions:
-    """How the trainer runs: how long, what it reads back, writes and watches.
+    """How the trainer runs: how long, at which learning rate, what it reads back and writes.
 
     Parameters
     ----------
@@ -27,10 +37,27 @@ class TrainerOptions:
         Passes over the training data.
     batch_size
         Examples per step, over all contexts; null is the task's own size, or all at once.
+    accumulate
+        Pieces that a batch is cut into, worked through one after the other; their gradients are
+        added before the one update. The update is the same, the memory less.
+    schedule
+        How the learning rate goes on from the optimizer's own; the last three over all epochs.
+    warmup
+        Epochs in which the learning rate first rises in a straight line, from a hundredth.
+    milestones
+        Epochs after which ``schedule=step`` multiplies the learning rate with ``decay``.
+    decay
+        Factor at each milestone.
+    final
+        Share of the learning rate at the end of the schedules cosine, linear and poly.
+    power
+        Of the share of the run that is left, for ``schedule=poly``.
+    clip
+        Largest norm of a group's whole gradient; null does not clip.
     log_every
         Steps between two read-backs of the losses; each makes the device wait.
     checkpoint_every
-        Epochs between two checkpoints.
+        Epochs between two checkpoints, or a text: 500 steps, 10 minutes (or seconds, hours).
     keep
         Number of checkpoints that are kept, newest first.
     evaluate_every
@@ -39,15 +66,21 @@ class TrainerOptions:
         Evaluations without a better ``monitor`` after which the run stops; null never stops.
     monitor
         Metric that says which epoch is best.
-    clip
-        Largest norm of a group's whole gradient; null does not clip.
+    mode
+        Whether the smaller or the larger monitor is better. auto: larger for names that end in
+        accuracy, f1, auc, recall, precision, ndcg, map or r (and so recall@10), else smaller.
     callbacks
         Names of callbacks that are told of the run's events, in this order.
+
+    Attributes
+    ----------
+    checkpoint_epochs, checkpoint_steps, checkpoint_seconds
+        ``checkpoint_every`` as a number of one of these; the other two are None.
 
     Raises
     ------
     ConfigError
-        A value is out of its range.
+        A value is out of its range, or has no meaning beside another.
     """
 
     def __init__(
@@ -55,33 +88,101 @@ class TrainerOptions:
         *,
         epochs: int = 10,
         batch_size: Optional[int] = None,
-        log_every: int = 10,
-        checkpoint_every: int = 1,
+        accumulate: int = 1,
+        schedule: Literal["constant", "step", "cosine", "linear", "poly"] = "constant",
+        warmup: float = 0.0,
+        milestones: List[float] = [],  # noqa: B006 - copied below; the signature shows the default
+        decay: float = 0.1,
+        final: float = 0.0,
+        power: float = 2.0,
+        clip: Optional[float] = None,
+        log_every: int = 50,
+        checkpoint_every: Union[int, str] = 1,
         keep: int = 2,
         evaluate_every: int = 1,
         patience: Optional[int] = None,
         monitor: str = "loss",
-        clip: Optional[float] = None,
-        callbacks: List[str] = [],  # noqa: B006 - copied below; the signature shows the default
+        mode: Literal["auto", "min", "max"] = "auto",
+        callbacks: List[str] = [],  # noqa: B006 - likewise
     ) -> None:
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.log_every = log_every
-        self.checkpoint_every = checkpoint_every
-        self.keep = keep
-        self.evaluate_every = evaluate_every
-        self.patience = patience
-        self.monitor = monitor
-        self.clip = clip
-        self.callbacks = list(callbacks)
-        for name, value in vars(self).items():
-            least = 0 if name == "epochs" else 1
-            if name == "clip" and value is not None and value <= 0:
-                raise ConfigError(f"trainer.clip={value} is out of range", "It is above 0.")
-            if isinstance(value, int) and name != "clip" and value < least:
+        self.epochs, self.batch_size, self.accumulate = epochs, batch_size, accumulate
+        self.schedule, self.warmup, self.milestones = schedule, warmup, list(milestones)
+        self.decay, self.final, self.power, self.clip = decay, final, power, clip
+        self.log_every, self.checkpoint_every, self.keep = log_every, checkpoint_every, keep
+        self.evaluate_every, self.patience = evaluate_every, patience
+        self.monitor, self.mode, self.callbacks = monitor, mode, list(callbacks)
+        self._check_ranges()
+        self._check_schedule()
+        self.checkpoint_epochs: Optional[int] = None
+        self.checkpoint_steps: Optional[int] = None
+        self.checkpoint_seconds: Optional[float] = None
+        self._read_checkpoint_every()
+
+    @property
+    def larger_is_better(self) -> bool:
+        """Whether a larger value of ``monitor`` is the better one."""
+        if self.mode == "auto":
+            return _LARGER.search(self.monitor.lower()) is not None
+        return self.mode == "max"
+
+    def _check_ranges(self) -> None:
+        def insist(good: bool, name: str, wanted: str) -> None:
+            if not good:
+                value = getattr(self, name)
+                raise ConfigError(f"trainer.{name}={value} is out of range", f"It is {wanted}.")
+
+        for name in ("epochs", "warmup"):
+            insist(getattr(self, name) >= 0, name, "at least 0")
+        for name in ("accumulate", "log_every", "keep", "evaluate_every"):
+            insist(getattr(self, name) >= 1, name, "at least 1")
+        for name in ("batch_size", "patience"):
+            value = getattr(self, name)
+            insist(value is None or value >= 1, name, "at least 1")
+        insist(self.clip is None or self.clip > 0, "clip", "above 0")
+        insist(0 < self.decay <= 1, "decay", "above 0 and at most 1")
+        insist(0 <= self.final <= 1, "final", "between 0 and 1")
+        insist(self.power > 0, "power", "above 0")
+        rising = all(a < b for a, b in zip([0.0, *self.milestones], self.milestones))
+        insist(rising, "milestones", "a list of epochs above 0, each above the one before")
+        most = self.batch_size or self.accumulate
+        insist(self.accumulate <= most, "accumulate", f"at most batch_size, here {most}")
+
+    def _check_schedule(self) -> None:
+        """Refuse options that the schedule would silently leave unused."""
+        if self.schedule == "step" and not self.milestones:
+            raise ConfigError(
+                "trainer.schedule=step has no milestones", "Add trainer.milestones=2,4 (epochs)."
+            )
+        unused = {
+            "milestones": (self.milestones == [], "step", "empty"),
+            "decay": (self.decay == 0.1, "step", "at 0.1"),
+            "final": (self.final == 0, "cosine, linear or poly", "at 0"),
+            "power": (self.power == 2, "poly", "at 2"),
+        }
+        for name, (default, schedules, empty) in unused.items():
+            if not default and self.schedule not in schedules:
                 raise ConfigError(
-                    f"trainer.{name}={value} is out of range", f"It is at least {least}."
+                    f"trainer.{name}={getattr(self, name)} has no meaning with "
+                    f"trainer.schedule={self.schedule}",
+                    f"It is for the schedule {schedules}; leave it {empty} otherwise.",
                 )
+
+    def _read_checkpoint_every(self) -> None:
+        given = str(self.checkpoint_every)
+        match = _EVERY.fullmatch(given.lower())
+        number = float(match[1]) if match else 0.0
+        unit = match.lastgroup if match else None
+        if number <= 0 or (unit in (None, "epochs", "steps") and number % 1):
+            raise ConfigError(
+                f"trainer.checkpoint_every={given} is not a time between two checkpoints",
+                "Write 2 or '2 epochs', '500 steps', '90 seconds', '10 minutes' or '1 hour'.",
+            )
+        if unit == "steps":
+            self.checkpoint_steps = int(number)
+        elif unit in _SECONDS:
+            self.checkpoint_seconds = number * _SECONDS[unit]
+        else:
+            self.checkpoint_epochs = int(number)
 
 
 def part_signature(registry: Registry, section: str, name: str) -> Signature:
