@@ -41,17 +41,18 @@ class TrainerOptions:
         Pieces that a batch is cut into, worked through one after the other; their gradients are
         added before the one update. The update is the same, the memory less.
     schedule
-        How the learning rate goes on from the optimizer's own; the last three over all epochs.
+        How the learning rate goes on from the optimizer's own; cosine, linear and poly reach
+        their end in the last epoch.
     warmup
         Epochs in which the learning rate first rises in a straight line, from a hundredth.
     milestones
-        Epochs after which ``schedule=step`` multiplies the learning rate with ``decay``.
+        Epochs after which the schedule step multiplies the learning rate with ``decay``.
     decay
         Factor at each milestone.
     final
         Share of the learning rate at the end of the schedules cosine, linear and poly.
     power
-        Of the share of the run that is left, for ``schedule=poly``.
+        Exponent of the share of the run that is left, for the schedule poly.
     clip
         Largest norm of a group's whole gradient; null does not clip.
     log_every

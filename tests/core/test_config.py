@@ -226,6 +226,11 @@ def test_order_of_arguments_does_not_matter(registry):
         ("task.levels=50,80,95", [50.0, 80.0, 95.0]),
         ("task.levels=80", [80.0]),
         ("trainer.patience=3", 3),
+        ("trainer.checkpoint_every=2", 2),
+        ("trainer.checkpoint_every=500steps", "500steps"),
+        ("trainer.checkpoint_every=10 minutes", "10 minutes"),
+        ("trainer.warmup=2", 2.0),
+        ("trainer.mode=max", "max"),
     ],
 )
 def test_values_on_the_command_line(registry, text, value):
@@ -251,6 +256,22 @@ def test_values_on_the_command_line(registry, text, value):
         ("trainer.epochs=12:30", "expected int"),
         ("trainer.epochs=-1", "trainer.epochs=-1 is out of range. It is at least 0"),
         ("trainer.clip=0", "trainer.clip=0.0 is out of range. It is above 0"),
+        ("trainer.batch_size=0", "trainer.batch_size=0 is out of range. It is at least 1"),
+        (
+            "trainer.checkpoint_every=true",
+            "trainer.checkpoint_every=true is not a time between two",
+        ),
+        ("trainer.checkpoint_every=0", "trainer.checkpoint_every=0 is not a time between two"),
+        ("trainer.checkpoint_every=soon", "Write 2 or '2 epochs', '500 steps', '90 seconds', '10"),
+        (
+            "trainer.schedule=cosin",
+            "expected one of 'constant', 'step', 'cosine', 'linear', 'poly'",
+        ),
+        ("trainer.schedule=step", "trainer.schedule=step has no milestones. Add trainer.milestone"),
+        (
+            "trainer.milestones=2",
+            "trainer.milestones=[2.0] has no meaning with trainer.schedule=co",
+        ),
         ("trainer.patience=few", "expected int (a whole number) or null, got 'few'"),
         ("model.rate=true", "expected float (a number), got True"),
         ("model.rate=.nan", "got nan, which is not finite"),
@@ -497,6 +518,97 @@ def test_trainer_options_keep_their_values():
     assert options.callbacks == ["log"] and TrainerOptions().callbacks == []
     with pytest.raises(ConfigError, match=r"trainer.keep=0 is out of range"):
         TrainerOptions(keep=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "epochs", "steps", "seconds"),
+    [
+        (1, 1, None, None),
+        (20, 20, None, None),
+        ("2", 2, None, None),
+        ("1 epoch", 1, None, None),
+        ("3 Epochs", 3, None, None),
+        ("500 steps", None, 500, None),
+        ("500steps", None, 500, None),
+        ("90s", None, None, 90.0),
+        ("0.5 seconds", None, None, 0.5),
+        ("10 minutes", None, None, 600.0),
+        (" 10min ", None, None, 600.0),
+        ("1.5 hours", None, None, 5400.0),
+        ("1h", None, None, 3600.0),
+    ],
+)
+def test_time_between_two_checkpoints(given, epochs, steps, seconds):
+    options = TrainerOptions(checkpoint_every=given)
+    assert options.checkpoint_every == given
+    assert options.checkpoint_epochs == epochs
+    assert options.checkpoint_steps == steps
+    assert options.checkpoint_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    "given", [0, -1, "0", "-2", "0 steps", "1.5", "1.5 steps", "", "steps", "2 days", "1e3 steps"]
+)
+def test_no_time_between_two_checkpoints(given):
+    with pytest.raises(ConfigError, match="is not a time between two checkpoints") as caught:
+        TrainerOptions(checkpoint_every=given)
+    assert caught.value.hint.startswith("Write 2 or '2 epochs', '500 steps'")
+
+
+def test_trainer_options_in_a_file(registry, tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        "trainer: {checkpoint_every: 10 minutes, schedule: step, milestones: [2, 4.5], warmup: 1}"
+    )
+    config = run(registry, file=file)
+    trainer = config.sections["trainer"]
+    assert trainer["checkpoint_every"] == "10 minutes" and trainer["milestones"] == [2.0, 4.5]
+    again = Config.from_dict(registry, yaml.safe_load(config.to_yaml()))
+    assert again == config
+    assert TrainerOptions(**again.options("trainer")).checkpoint_seconds == 600
+    file.write_text("trainer: {checkpoint_every: 2.5}")
+    assert "expected int (a whole number) or str (text), got 2.5" in refused(registry, file=file)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"warmup": -1.0}, "trainer.warmup=-1.0 is out of range. It is at least 0"),
+        ({"accumulate": 0}, "trainer.accumulate=0 is out of range. It is at least 1"),
+        (
+            {"accumulate": 5, "batch_size": 4},
+            "trainer.accumulate=5 is out of range. It is at most batch_size, here 4",
+        ),
+        (
+            {"schedule": "step", "milestones": [4.0, 2.0]},
+            "trainer.milestones=[4.0, 2.0] is out of range. It is a list of epochs above 0, each",
+        ),
+        ({"schedule": "step", "milestones": [2.0, 2.0]}, "each above the one before"),
+        ({"schedule": "step", "milestones": [0.0, 2.0]}, "a list of epochs above 0"),
+        ({"schedule": "cosine", "milestones": [2.0]}, "It is for the schedule step; leave it emp"),
+        ({"schedule": "step", "milestones": [2.0], "decay": 0.0}, "trainer.decay=0.0 is out of"),
+        ({"schedule": "step", "milestones": [2.0], "decay": 1.5}, "It is above 0 and at most 1"),
+        ({"schedule": "cosine", "final": 1.5}, "trainer.final=1.5 is out of range. It is between"),
+        ({"schedule": "poly", "power": 0.0}, "trainer.power=0.0 is out of range. It is above 0"),
+        ({"power": 3.0}, "It is for the schedule poly; leave it at 2 otherwise"),
+        ({"schedule": "linear", "decay": 0.5}, "trainer.decay=0.5 has no meaning with trainer.sc"),
+        ({"final": 0.5}, "It is for the schedule cosine, linear or poly; leave it at 0 otherwise"),
+    ],
+)
+def test_trainer_options_that_are_refused(options, words):
+    with pytest.raises(ConfigError) as caught:
+        TrainerOptions(**options)
+    assert words in str(caught.value)
+
+
+def test_whether_larger_is_better():
+    larger = ["accuracy", "top5_accuracy", "macro_f1", "AUC", "recall@10", "recall_at_5", "map"]
+    larger += ["precision", "ndcg@10", "r", "pearson_r", "r2"]
+    smaller = ["loss", "error", "rmse", "perplexity", "bitmap", "accuracy_gap", "mae", "crps"]
+    for names, wanted in ((larger, True), (smaller, False)):
+        assert [n for n in names if TrainerOptions(monitor=n).larger_is_better != wanted] == []
+    assert TrainerOptions(monitor="loss", mode="max").larger_is_better is True
+    assert TrainerOptions(monitor="accuracy", mode="min").larger_is_better is False
 
 
 def test_resolving_imports_nothing_heavy(registry, tmp_path):
