@@ -1,0 +1,1 @@
+"""Vision: image classification on digits, clothes, small photographs and your own folders."""
