@@ -1,0 +1,1 @@
+"""Losses by name: each gives one number for each example."""
