@@ -12,7 +12,7 @@ from typing import Tuple
 
 import numpy as np
 
-from dope.plugins.timeseries.plots import BLUE, INK, ORANGE, save
+from dope.core.plots import BLUE, INK, ORANGE, blank, dress, save
 from dope.plugins.timeseries.shaping import SeriesSet
 
 LONGEST = 150  # last steps of a series that are drawn
@@ -41,14 +41,13 @@ def states(
     noise
         Variance of the observation noise; the light band is the central 95 % with it.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     n = int(data.length[i])
     first = max(0, n - LONGEST)
     x, y = data.stamps[i][first:], data.values[i, first:n]
     z = NormalDist().inv_cdf(0.975)
-    fig = Figure(figsize=(10.0, 6.4), layout="constrained")
+    fig = blank(10.0, 6.4)
     panels = fig.subplots(len(signals), 1, sharex=True, sharey=True)
     fig.suptitle(f"{data.names[i]}: signal under the noise", x=0.01, ha="left", fontsize=13)
     for axes, (name, (mean, variance)) in zip(panels, signals.items()):
@@ -63,11 +62,8 @@ def states(
             )
         axes.plot(x, mean, color=colour, linewidth=1.8, label=f"{name} mean")
         axes.plot(x, y, ".", color=INK, markersize=5, label="observed")
-        axes.set_title(f"{name}: {KNOWN[name]}", loc="left", fontsize=10.5)
+        dress(axes, f"{name}: {KNOWN[name]}", size=10.5)
         axes.set_ylabel(data.names[i])
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
-        axes.set_axisbelow(True)
         axes.margins(x=0.01)
         axes.legend(
             loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=8.5, frameon=False, ncols=4,

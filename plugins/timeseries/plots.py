@@ -1,6 +1,6 @@
 """Pictures of series: history, fit, forecast and bands.
 
-Holds drawing only. Figures are made without pyplot, so that nothing global is touched.
+Holds drawing only; what all pictures share is in core/plots.py.
 """
 
 from __future__ import annotations
@@ -11,35 +11,13 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
-from dope.core.rundir import replacing
+from dope.core.plots import BLUE, GREEN, GREY, INK, ORANGE, figure, save
 from dope.plugins.timeseries.shaping import SeriesSet
 
 if TYPE_CHECKING:
     from dope.plugins.timeseries.forecasting import Forecast
 
-# Okabe & Ito's palette: told apart with any kind of colour vision
-INK, BLUE, ORANGE, GREEN, GREY = "#222222", "#0072B2", "#D55E00", "#009E73", "#8A8A8A"
 RECENT = 10  # seasons, or tens of steps, of history that are drawn
-
-
-def figure(title: str, width: float = 10.0, height: float = 4.8) -> tuple[Any, Any]:
-    """A figure with one set of axes."""
-    from matplotlib.figure import Figure
-
-    fig = Figure(figsize=(width, height), layout="constrained")
-    axes = fig.add_subplot()
-    axes.set_title(title, loc="left", fontsize=12)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
-    axes.set_axisbelow(True)
-    return fig, axes
-
-
-def save(fig: Any, path: Path) -> Path:
-    """Write a figure as PNG, whole or not at all."""
-    with replacing(path) as temporary:
-        fig.savefig(temporary, format="png", dpi=120)
-    return path
 
 
 def bands(
