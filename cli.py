@@ -103,6 +103,7 @@ settings = click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
 runs_root = click.option(
     "--runs", default=DEFAULT_ROOT, show_default=True, metavar="DIR", help="Folder of all runs."
 )
+best = click.option("--best", is_flag=True, help="Take the best checkpoint, not the last.")
 quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
 on_a_run = _options(click.argument("run", metavar="RUN"), settings, runs_root, as_json, debug)
 
@@ -308,7 +309,8 @@ def resume(run: str, settings: tuple[str, ...], runs: str, as_json: bool, quiet:
 
 @cli.command("eval")
 @on_a_run
-def evaluate(run: str, settings: tuple[str, ...], runs: str, as_json: bool) -> None:
+@best
+def evaluate(run: str, settings: tuple[str, ...], runs: str, as_json: bool, best: bool) -> None:
     """Evaluate a trained RUN on held-out data.
 
     RUN is its folder, the end of its name, or last; KEY=VALUE may name another data set.
@@ -316,10 +318,11 @@ def evaluate(run: str, settings: tuple[str, ...], runs: str, as_json: bool) -> N
     \b
     Example:
       dope eval last
+      dope eval last dataset=vision.mnist dataset.path=FOLDER
     """
     from dope.core import api
 
-    metrics = api.evaluate(run, overrides=settings, runs=runs)
+    metrics = api.evaluate(run, overrides=settings, runs=runs, best=best)
     if as_json:
         _echo_json(metrics)
     else:
@@ -328,9 +331,17 @@ def evaluate(run: str, settings: tuple[str, ...], runs: str, as_json: bool) -> N
 
 @cli.command()
 @on_a_run
+@click.option("--input", "inputs", multiple=True, metavar="FILE...", help="What to predict.")
+@best
 @click.option("--output", metavar="FILE", help="Write the rows as CSV; - is standard output.")
 def predict(
-    run: str, settings: tuple[str, ...], runs: str, as_json: bool, output: Optional[str]
+    run: str,
+    settings: tuple[str, ...],
+    runs: str,
+    as_json: bool,
+    inputs: tuple[str, ...],
+    best: bool,
+    output: Optional[str],
 ) -> None:
     """Apply a trained RUN and show what it predicts.
 
@@ -339,10 +350,14 @@ def predict(
     \b
     Example:
       dope predict last task.horizon=12 --output forecast.csv
+      dope predict last --input digits/*.png
     """
     from dope.core import api
 
-    made = plain(api.predict(run, overrides=settings, runs=runs))
+    if inputs:  # --input *.png: the shell hands the other files over as words of their own
+        inputs += tuple(word for word in settings if "=" not in word)
+        settings = tuple(word for word in settings if "=" in word)
+    made = plain(api.predict(run, inputs=inputs, overrides=settings, runs=runs, best=best))
     rows = made.get("rows")
     if output is not None:
         if rows is None:

@@ -6,6 +6,7 @@ Holds the composition of parts into a task and a run's life; the loop is the tra
 from __future__ import annotations
 
 import functools
+import inspect
 import platform
 import socket
 import sys
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from dope.core.config import Config, resolve
 from dope.core.discovery import discover
-from dope.core.errors import DopeError, RunError
+from dope.core.errors import ConfigError, DopeError, RunError
 from dope.core.registry import Registry
 from dope.core.rundir import DEFAULT_ROOT, RunDirectory
 from dope.core.values import read_yaml
@@ -199,31 +200,48 @@ def evaluate(
     *,
     overrides: Sequence[str] = (),
     runs: Union[str, Path] = DEFAULT_ROOT,
+    best: bool = False,
     registry: Optional[Registry] = None,
     **sections: Any,
 ) -> dict[str, float]:
-    """Figures of merit of a trained run, on its own data or on another data set."""
-    task, engine, _ = _trained(registry or discover(), run, runs, overrides, sections)
+    """Figures of merit of a trained run, on its own data or on another data set.
+
+    ``best`` takes the checkpoint of the best epoch in place of the last.
+    """
+    task, engine, _ = _trained(registry or discover(), run, runs, overrides, sections, best)
     return task.evaluate(engine)
 
 
 def predict(
     run: Union[str, Path],
     *,
+    inputs: Sequence[str] = (),
     overrides: Sequence[str] = (),
     runs: Union[str, Path] = DEFAULT_ROOT,
+    best: bool = False,
     registry: Optional[Registry] = None,
     **sections: Any,
 ) -> dict[str, Any]:
-    """What a trained run predicts, on its own data or on another data set.
+    """What a trained run predicts, of ``inputs``, its own data or another data set.
+
+    ``best`` takes the checkpoint of the best epoch in place of the last.
 
     Returns
     -------
     dict
         ``rows`` (a list of mappings), and ``files`` that were written; the rest is the task's.
+
+    Raises
+    ------
+    ConfigError
+        The task takes no ``inputs``.
     """
-    task, engine, directory = _trained(registry or discover(), run, runs, overrides, sections)
-    return task.predict(engine.nets, directory)
+    task, engine, directory = _trained(registry or discover(), run, runs, overrides, sections, best)
+    if not inputs:
+        return task.predict(engine.nets, directory)
+    if "inputs" not in inspect.signature(task.predict).parameters:
+        raise ConfigError("this task takes no --input", "It predicts from its data set.")
+    return task.predict(engine.nets, directory, inputs)
 
 
 def _recall(
@@ -285,6 +303,7 @@ def _engine(task: Task, settings: Mapping[str, Any]) -> Engine:
         backend.contexts(settings["contexts"]),
         batch_axis=task.batch_axis,
         hybridize=settings["hybridize"],
+        accumulate=task.options.accumulate,
     )
 
 
@@ -294,14 +313,24 @@ def _trained(
     runs: Union[str, Path],
     overrides: Sequence[str],
     sections: Mapping[str, Any],
+    best: bool,
 ) -> tuple[Task, Engine, RunDirectory]:
+    from dope.core import checkpoint
+
     directory, config, settings = _recall(registry, run, runs, overrides, sections)
-    saved = _latest(directory)
+    path = directory.checkpoints / "best.json"
+    if best and not path.is_file():
+        raise RunError(
+            f"the run {directory.path} has no best checkpoint",
+            "One is kept where trainer.monitor is a figure of held-out data.",
+        )
+    saved = checkpoint.load(path) if best else _latest(directory)
     task = compose(registry, config)
     engine = _engine(task, settings)
     assert saved is not None
     engine.restore(saved.arrays, saved.meta["updates"])
     engine.settle()
+    engine.average()
     return task, engine, directory
 
 
@@ -314,6 +343,7 @@ def _train(
     callbacks: Sequence[Callback],
     saved: Optional[Checkpoint],
 ) -> Run:
+    from dope.core.plots import curves
     from dope.core.trainer import Trainer
 
     began = time.time()
@@ -344,6 +374,8 @@ def _train(
         result["status"] = trainer.fit()
         result |= {"epochs": trainer.epoch, "steps": trainer.total_steps, "stopped": trainer.reason}
         if result["status"] == "done":
+            curves(directory.plots / "curves.png", directory.metrics(), config.task)
+            engine.average()
             result["metrics"] = {**trainer.metrics, **task.report(engine.nets, directory)}
     except BaseException as error:
         result["status"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"

@@ -143,6 +143,42 @@ mx = _import_mxnet()
 nd = mx.nd
 
 
+def synchronous(context: Any) -> bool:
+    """Whether an operator on this context has finished when its call returns."""
+    engine = environment["MXNET_ENGINE_TYPE"]
+    return bool(engine == "NaiveEngine" and context.device_type == "cpu")
+
+
+class HostView:
+    """The memory of a dense array as a flat NumPy array; it follows when MXNet moves the array.
+
+    Only where the engine is `synchronous`: nothing else keeps MXNet and NumPy in order.
+
+    Parameters
+    ----------
+    array
+        An NDArray on a CPU context.
+    """
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+        self._pointer = ctypes.c_void_p()
+        self._address: Optional[int] = None
+
+    def __call__(self) -> np.ndarray:
+        """Shape (size,). Call it anew after anything that MXNet has computed."""
+        # An array that oneDNN has laid out its own way is put back into rows by this call.
+        mx.base.check_call(
+            mx.base._LIB.MXNDArrayGetData(self._array.handle, ctypes.byref(self._pointer))
+        )
+        if self._pointer.value != self._address:
+            kind = np.ctypeslib.as_ctypes_type(np.dtype(self._array.dtype))
+            start = ctypes.cast(self._pointer, ctypes.POINTER(kind))
+            self._view: np.ndarray = np.ctypeslib.as_array(start, shape=(self._array.size,))
+            self._address = self._pointer.value
+        return self._view
+
+
 def contexts(text: str = "auto") -> list[Any]:
     """MXNet contexts from text such as ``cpu(0),cpu(1)``, ``gpu(0)`` or ``auto``.
 

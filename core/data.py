@@ -6,15 +6,19 @@ Holds slicing only; reading files is the data sets' matter.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 
 from dope.core.backend import mx
 
+Transform = Callable[[tuple[np.ndarray, ...], Optional[np.random.Generator]], tuple[Any, ...]]
+
 
 class ArrayBatches:
     """Batches of arrays that lie in memory: a batch is a slice, no example is touched in Python.
+
+    Examples are brought into order, transformed and put on the device some thousands at a time.
 
     Parameters
     ----------
@@ -28,7 +32,12 @@ class ArrayBatches:
         The axis of examples.
     repeats
         Times that an epoch goes through the data, for tasks whose one batch is everything.
+    transform
+        ``transform(arrays, rng)`` makes what the networks get of a chunk of examples: casts,
+        scales, augments. ``rng`` is None where nothing is to be random. Along axis 0 only.
     """
+
+    CHUNK = 1 << 22  # bytes of the first array that are uploaded together, about
 
     def __init__(
         self,
@@ -38,13 +47,14 @@ class ArrayBatches:
         shuffle: bool = False,
         axis: int = 0,
         repeats: int = 1,
+        transform: Optional[Transform] = None,
     ) -> None:
         self.arrays = self._original = tuple(arrays)
         self.shuffle, self.axis = shuffle, axis
-        self.repeats = repeats
+        self.repeats, self.transform = repeats, transform
         self.examples = int(self.arrays[0].shape[axis])
         self.batch_size = min(batch_size or self.examples, self.examples)
-        self._whole = self.batch_size == self.examples and not shuffle
+        self._whole = self.batch_size == self.examples and not shuffle and transform is None
         self._loaded: Optional[tuple[Any, ...]] = None
 
     def __len__(self) -> int:
@@ -73,14 +83,42 @@ class ArrayBatches:
             yield from [self._loaded] * (self.repeats - skip)
             return
         order = np.arange(self.examples)
-        for step in range(len(self)):
-            start = step % self._steps * self.batch_size
-            if start == 0 and self.shuffle and rng is not None:
+        chunk = self._batches_together() * self.batch_size
+        step = 0
+        for _ in range(self.repeats):
+            if self.shuffle and rng is not None:
                 rng.shuffle(order)
-            if step >= skip:
-                rows = order[start : start + self.batch_size]
-                taken = (np.take(a, rows, axis=self.axis) for a in self.arrays)
-                yield tuple(mx.nd.array(a, dtype=a.dtype) for a in taken)
+            for start in range(0, self.examples, chunk):
+                rows = order[start : start + chunk]
+                steps = -(-len(rows) // self.batch_size)
+                own = None if rng is None else np.random.default_rng(rng.integers(1 << 63))
+                if step + steps > skip:
+                    yield from self._cut(self._upload(rows, own), len(rows), max(0, skip - step))
+                step += steps
+
+    def _batches_together(self) -> int:
+        first = self.arrays[0]
+        size = first.nbytes // max(1, self.examples) * self.batch_size
+        return int(min(max(1, self.CHUNK // max(1, size)), self._steps))
+
+    def _upload(self, rows: np.ndarray, rng: Optional[np.random.Generator]) -> tuple[Any, ...]:
+        taken = tuple(np.take(a, rows, axis=self.axis) for a in self.arrays)
+        if self.transform is not None:
+            taken = self.transform(taken, rng)
+        return tuple(_shared(a) for a in taken)
+
+    def _cut(self, arrays: tuple[Any, ...], rows: int, skip: int) -> Iterator[tuple[Any, ...]]:
+        for start in range(skip * self.batch_size, rows, self.batch_size):
+            end = min(start + self.batch_size, rows)
+            if self.axis == 0:
+                yield tuple(a[start:end] for a in arrays)
+            else:
+                yield tuple(a.slice_axis(axis=self.axis, begin=start, end=end) for a in arrays)
+
+
+def _shared(array: np.ndarray) -> Any:
+    """An NDArray on the memory of a NumPy array that nobody else holds."""
+    return mx.nd.from_numpy(np.ascontiguousarray(array))
 
 
 def batch_length(batch: Any, axis: int = 0) -> int:
@@ -118,6 +156,20 @@ def split(batch: Any, contexts: Sequence[Any], axis: int = 0) -> list[Any]:
     ]
 
 
+def cut(batch: Any, pieces: int, axis: int = 0) -> list[Any]:
+    """Cut a batch into ``pieces`` as even as can be, each at least one example."""
+    if pieces == 1:
+        return [batch]
+    n = batch_length(batch, axis)
+    bounds = [n * i // pieces for i in range(pieces + 1)]
+    return [_cut(batch, begin, end, None, axis) for begin, end in zip(bounds, bounds[1:])]
+
+
+def head(batch: Any, n: int, axis: int = 0) -> Any:
+    """The first ``n`` examples of a batch."""
+    return _cut(batch, 0, n, None, axis)
+
+
 def _cut(item: Any, begin: int, end: int, context: Any, axis: int) -> Any:
     if isinstance(item, tuple):
         return tuple(_cut(part, begin, end, context, axis) for part in item)
@@ -126,8 +178,14 @@ def _cut(item: Any, begin: int, end: int, context: Any, axis: int) -> Any:
     if isinstance(item, list):
         return item[begin:end]
     if isinstance(item, mx.nd.NDArray):
-        whole = begin == 0 and end == item.shape[axis]
-        part = item if whole else item.slice_axis(axis=axis, begin=begin, end=end)
-        return part.as_in_context(context)
+        if begin == 0 and end == item.shape[axis]:
+            part = item
+        elif axis == 0:
+            part = item[begin:end]
+        else:
+            part = item.slice_axis(axis=axis, begin=begin, end=end)
+        return part if context is None else part.as_in_context(context)
     part = np.take(item, range(begin, end), axis=axis)
+    if context is None:
+        return part
     return mx.nd.array(part, ctx=context, dtype=part.dtype)

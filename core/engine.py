@@ -5,14 +5,16 @@ Holds no loop, no epochs and no files; those are the trainer's.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
 import numpy as np
 
 from dope.core.backend import mx, nd
-from dope.core.data import batch_length, split
+from dope.core.data import batch_length, cut, head, split
 from dope.core.errors import DopeError, RunError
+from dope.core.graphs import Graphs
 from dope.core.metrics import Sum
 from dope.core.task import Group, LossFunction, blocks, parameters
 from dope.core.updates import Updates
@@ -32,13 +34,15 @@ class Engine:
     batch_axis
         The axis of examples.
     hybridize
-        Compile the networks, with static allocation.
+        Compile the networks, with static allocation, and the losses that say that they may be.
+    accumulate
+        Pieces that a batch is cut into; their gradients are added up before the one update.
 
     Notes
     -----
     A loss is a vector over examples. Gradients are of its sum over the whole batch and are
-    divided by the number of examples at the update, so one context, two contexts and an uneven
-    last batch all give the same update.
+    divided by the number of examples at the update, so one context, two contexts, pieces and an
+    uneven last batch all give the same update.
     """
 
     def __init__(
@@ -49,16 +53,21 @@ class Engine:
         *,
         batch_axis: int = 0,
         hybridize: bool = True,
+        accumulate: int = 1,
     ) -> None:
         self.nets, self.contexts, self.batch_axis = nets, list(contexts), batch_axis
+        self.hybridize, self.accumulate = hybridize, accumulate
+        self.rate = 1.0  # what every learning rate is multiplied with just now
         for net in blocks(nets).values():
             if hybridize:
                 net.hybridize(static_alloc=True, static_shape=True)
             net.initialize(ctx=self.contexts)
         self._updates = {name: Updates(group, self.contexts) for name, group in groups.items()}
+        self._graphs = Graphs(nets)
+        self._imperative = self._prepared = False
         self._carry: dict[str, list[Any]] = {}
 
-    def minimize(self, name: str, loss: LossFunction, batch: Any) -> Sum:
+    def minimize(self, name: str, loss: LossFunction, batch: Any) -> Any:
         """Improve the group ``name`` by one update on a batch.
 
         Parameters
@@ -72,8 +81,9 @@ class Engine:
 
         Returns
         -------
-        Sum
-            The sum of the losses, still on the device.
+        Sum, or a mapping of names to Sum
+            The sum of the losses, still on the device, in the form that the loss has: of each
+            vector where it gives several by name, of which the first is minimized.
 
         Raises
         ------
@@ -81,20 +91,31 @@ class Engine:
             The loss is not one number for each example.
         """
         updates = self._updates[name]
-        carry = self._carry.setdefault(name, [None] * len(self.contexts))
-        shards = split(batch, self.contexts, self.batch_axis)
-        with mx.autograd.record():
-            losses = self._forward(loss, shards, carry)
-        mx.autograd.backward([each for each in losses if each is not None])
-        self._carry[name] = [_detached(each) for each in carry]
-        updates.reduce([each is not None for each in losses])
-        updates.apply(batch, losses, batch_length(batch, self.batch_axis))
-        return _sum(losses)
+        pieces = min(self.accumulate, batch_length(batch, self.batch_axis))
+        carry = self._carry.setdefault(name, [None] * pieces * len(self.contexts))
+        losses: list[Any] = []
+        sums: Any = None
+        for number, piece in enumerate(cut(batch, pieces, self.batch_axis)):
+            shards = split(piece, self.contexts, self.batch_axis)
+            self._prepare(loss, shards)
+            places = slice(number * len(shards), (number + 1) * len(shards))
+            states = carry[places]
+            vectors, found = self._forward(loss, shards, states, learn=True)
+            carry[places] = states
+            mx.autograd.backward([each for each in vectors if each is not None])
+            used = [each is not None for each in vectors]
+            if pieces > 1:
+                updates.collect(used)
+            sums = _added(sums, found)
+            losses += vectors
+        updates.reduce(used)
+        updates.apply(batch, losses, batch_length(batch, self.batch_axis), self.rate)
+        return sums
 
-    def total(self, function: LossFunction, batch: Any) -> Sum:
-        """Sum a vector over examples without learning: for evaluation."""
+    def total(self, function: LossFunction, batch: Any) -> Any:
+        """Sum a vector over examples, or several by name, without learning: for evaluation."""
         shards = split(batch, self.contexts, self.batch_axis)
-        return _sum(self._forward(function, shards, [None] * len(shards)))
+        return self._forward(function, shards, [None] * len(shards), learn=False)[1]
 
     def gather(self, function: Callable[[Any, Any], Any], batch: Any) -> list[Any]:
         """``function(nets, shard)`` for each shard that has examples, in order.
@@ -104,17 +125,39 @@ class Engine:
         shards = split(batch, self.contexts, self.batch_axis)
         return [function(self.nets, shard) for shard in shards if shard is not None]
 
+    def _prepare(self, function: LossFunction, shards: Sequence[Any]) -> None:
+        """Before the first update: find the shapes left to the data, and lay parameters out."""
+        if self._prepared:
+            return
+        if any(p._data is None for _, p in self._named()):
+            first = next(shard for shard in shards if shard is not None)
+            if self._compiles(function, first):
+                self._graphs.get(function, 0, True, first, None)
+            else:
+                function(self.nets, head(first, 1, self.batch_axis), None)
+        for updates in self._updates.values():
+            updates.prepare()
+        self._prepared = True
+
+    def _compiles(self, function: LossFunction, shard: Any) -> bool:
+        return self.hybridize and self._graphs.can(function, shard)
+
     def _forward(
-        self, function: LossFunction, shards: Sequence[Any], carry: list[Any]
-    ) -> list[Any]:
-        """A vector for each shard, None for an empty one; ``carry`` is replaced in place."""
+        self, function: LossFunction, shards: Sequence[Any], carry: list[Any], *, learn: bool
+    ) -> tuple[list[Any], Any]:
+        """The first vector of each shard, None for an empty one, and the sums of all.
+
+        ``carry`` has a place for each shard, and is replaced in place.
+        """
         vectors: list[Any] = []
+        sums: Any = None
         for i, shard in enumerate(shards):
             if shard is None:
                 vectors.append(None)
                 continue
-            result = function(self.nets, shard, carry[i])
-            vector, carry[i] = result if isinstance(result, tuple) else (result, None)
+            call = self._compiled if self._compiles(function, shard) else self._plain
+            with mx.autograd.record() if learn else contextlib.nullcontext():
+                vector, found, carry[i] = call(function, shard, carry[i], i, learn)
             n = batch_length(shard, self.batch_axis)
             if vector.shape != (n,):
                 raise DopeError(
@@ -122,7 +165,27 @@ class Engine:
                     f"A loss is one number for each example, never a mean: return shape ({n},).",
                 )
             vectors.append(vector)
-        return vectors
+            sums = _added(sums, _each(found, lambda total: Sum(total, n)))  # noqa: B023
+        return vectors, sums
+
+    def _compiled(
+        self, function: LossFunction, shard: Any, carry: Any, i: int, learn: bool
+    ) -> tuple[Any, Any, Any]:
+        return self._graphs.get(function, i, learn, shard, carry)(shard, carry)
+
+    def _plain(
+        self, function: LossFunction, shard: Any, carry: Any, i: int, learn: bool
+    ) -> tuple[Any, Any, Any]:
+        self._imperative = True
+        result = function(self.nets, shard, carry)
+        found, new = result if isinstance(result, tuple) else (result, None)
+        vector = next(iter(found.values())) if isinstance(found, Mapping) else found
+        return vector, _each(found, lambda each: each.detach().sum()), _detached(new)
+
+    @property
+    def random(self) -> bool:
+        """Whether a step may draw random numbers from MXNet or NumPy."""
+        return self._imperative or self._graphs.random
 
     def start_epoch(self) -> None:
         """Forget carried states."""
@@ -150,10 +213,8 @@ class Engine:
     def first_bad_parameter(self) -> Optional[str]:
         """Name of the first learned parameter with an entry that is not finite."""
         for key, parameter in self._named():
-            if (
-                parameter.grad_req != "null"
-                and not np.isfinite(parameter.list_data()[0].asnumpy()).all()
-            ):
+            learned = parameter.grad_req != "null" and parameter._data is not None
+            if learned and not np.isfinite(parameter.list_data()[0].asnumpy()).all():
                 return key
         return None
 
@@ -164,9 +225,33 @@ class Engine:
             for key, parameter in parameters(net).items()
         ]
 
+    def average(self) -> None:
+        """Give all contexts the mean of what each has counted on its own.
+
+        Moving averages of batch normalization, say: every context sees its own shards only. To
+        be called before the networks are evaluated or taken away.
+        """
+        for parameter in self._counted():
+            copies = parameter.list_data()
+            total = nd.add_n(*(copy.as_in_context(copies[0].context) for copy in copies))
+            mean = total / len(copies)
+            for copy in copies:
+                mean.copyto(copy)
+
+    def _counted(self) -> list[Any]:
+        """Parameters that are not learned and may differ from context to context."""
+        if len(self.contexts) == 1:
+            return []
+        return [p for _, p in self._named() if p.grad_req == "null" and p._data is not None]
+
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         """Parameters and optimizer states as arrays, and the number of updates of each group."""
-        arrays = {f"parameter/{key}": p.list_data()[0].asnumpy() for key, p in self._named()}
+        named = [(key, p) for key, p in self._named() if p._data is not None]
+        arrays = {f"parameter/{key}": p.list_data()[0].asnumpy() for key, p in named}
+        counted = {id(p) for p in self._counted()}
+        for key, p in named:
+            for i, copy in enumerate(p.list_data()[1:] if id(p) in counted else [], 1):
+                arrays[f"context/{i}/{key}"] = copy.asnumpy()
         counts = {}
         for name, updates in self._updates.items():
             states, counts[name] = updates.state(f"optimizer/{name}")
@@ -195,17 +280,30 @@ class Engine:
                 )
             parameter.shape = value.shape
             parameter._finish_deferred_init()  # the shape that was to come from data is known now
-            parameter.set_data(nd.array(value, dtype=value.dtype))
+            others = [arrays[k] for k in sorted(arrays) if k.endswith(f"/{key}") and k[:8] == "context/"]
+            own = [value, *others]
+            if len(own) != len(self.contexts):  # of learned parameters all copies are equal
+                own = [np.mean(own, axis=0, dtype=value.dtype)] * len(self.contexts)
+            for copy, each in zip(parameter.list_data(), own):
+                copy[:] = nd.array(each, ctx=copy.context, dtype=value.dtype)
         for name, updates in self._updates.items():
             updates.restore(f"optimizer/{name}", arrays, counts.get(name, 0))
 
 
-def _sum(vectors: Sequence[Any]) -> Sum:
-    total = Sum()
-    for each in vectors:
-        if each is not None:
-            total = total + Sum.of(each.detach())
-    return total
+def _each(found: Any, function: Callable[[Any], Any]) -> Any:
+    """Apply a function to one value, or to each of a mapping."""
+    if isinstance(found, Mapping):
+        return {key: function(value) for key, value in found.items()}
+    return function(found)
+
+
+def _added(left: Any, right: Any) -> Any:
+    """The sum of two sums, or of two mappings of sums, either of which may be None."""
+    if left is None or right is None:
+        return right if left is None else left
+    if isinstance(left, Mapping):
+        return {key: value + right[key] for key, value in left.items()}
+    return left + right
 
 
 def _detached(carry: Any) -> Any:

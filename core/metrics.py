@@ -1,15 +1,19 @@
-"""Sums that stay on the device until somebody reads them.
+"""Sums that stay on the device until somebody reads them, and the stock metrics.
 
-Holds the accumulation only; which quantities are summed is the task's matter.
+Holds the accumulation and figures for single examples; which are summed is the task's matter.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
+
+from dope.core.backend import nd
 
 
 class Sum:
-    """A running sum over examples, kept as an array of one element.
+    """A running sum over examples, kept as arrays of one element.
+
+    Adding keeps a list; the list is added up where the sum is read, in one operator.
 
     Parameters
     ----------
@@ -19,10 +23,13 @@ class Sum:
         How many examples it sums over.
     """
 
-    __slots__ = ("count", "total")
+    __slots__ = ("_parts", "count")
+
+    MOST = 64  # parts in the list before they are added up
 
     def __init__(self, total: Any = None, count: int = 0) -> None:
-        self.total, self.count = total, count
+        self._parts = [] if total is None else [total]
+        self.count = count
 
     @classmethod
     def of(cls, values: Any) -> Sum:
@@ -30,13 +37,55 @@ class Sum:
         return cls(values.sum(), values.shape[0])
 
     def __add__(self, other: Sum) -> Sum:
-        if self.total is None or other.total is None:
-            return other if self.total is None else self
-        here = self.total.context
-        return Sum(self.total + other.total.as_in_context(here), self.count + other.count)
+        made = Sum(count=self.count)
+        made._parts = list(self._parts)
+        made += other
+        return made
+
+    def __iadd__(self, other: Sum) -> Sum:
+        self._parts += other._parts
+        self.count += other.count
+        if len(self._parts) > self.MOST:
+            self._collapse()
+        return self
+
+    def _collapse(self) -> None:
+        if len(self._parts) > 1:  # from left to right, wherever the list was cut before
+            here = self._parts[0].context
+            self._parts = [nd.add_n(*(part.as_in_context(here) for part in self._parts))]
+
+    @property
+    def total(self) -> Any:
+        """Array of shape (1,), or None for an empty sum."""
+        self._collapse()
+        return self._parts[0] if self._parts else None
 
     def mean(self) -> float:
         """Read the mean back: the one place that waits for the device."""
-        if self.total is None or not self.count:
+        if not self._parts or not self.count:
             return float("nan")
         return float(self.total.asscalar()) / self.count
+
+
+def accuracy(output: Any, target: Any) -> Any:
+    """1 for each example whose largest output is that of its class, else 0.
+
+    Parameters
+    ----------
+    output
+        Shape (n, K), scores of the classes.
+    target
+        Shape (n,), classes from 0, as floats.
+    """
+    return output.argmax(axis=1) == target
+
+
+def absolute_error(output: Any, target: Any) -> Any:
+    """Mean absolute error of each example over the axes that follow the first."""
+    return (output - target.reshape_like(output)).abs().reshape((0, -1)).mean(axis=1)
+
+
+METRICS: dict[str, Callable[[Any, Any], Any]] = {
+    "absolute_error": absolute_error,
+    "accuracy": accuracy,
+}

@@ -7,16 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, ClassVar, Optional
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Optional, TypeVar
 
 from dope.core.errors import ConfigError
-from dope.core.metrics import Sum
+from dope.core.metrics import METRICS, Sum
 
 if TYPE_CHECKING:
     from dope.core.engine import Engine
     from dope.core.rundir import RunDirectory
 
 LossFunction = Callable[[Any, Any, Any], Any]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def compiled(function: F) -> F:
+    """Say of a loss function that it may be compiled together with the networks, into one graph.
+
+    It then runs as one operator, which is much faster for small networks. In return it has to be
+    made of operators that hybridize: it is called once with symbols in place of arrays, so it may
+    neither ask for a shape nor look at a value.
+
+    Examples
+    --------
+    >>> class Mine(Task):
+    ...     @compiled
+    ...     def loss(self, nets, shard, carry):
+    ...         x, y = shard
+    ...         return (nets(x).reshape((-1,)) - y).square()
+    """
+    function.compiled = True  # type: ignore[attr-defined]
+    return function
 
 
 @dataclass(frozen=True)
@@ -64,6 +84,7 @@ class Task:
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}, "book": {}}
     batch_axis: ClassVar[int] = 0
     threads: ClassVar[Optional[int]] = None  # for each operator on CPU; None: one a core
+    metrics: ClassVar[Sequence[str]] = ()  # names in core.metrics.METRICS, for the stock loss
 
     dataset: Any
     model: Callable[..., Any]
@@ -89,6 +110,7 @@ class Task:
         blocks = list(nets.values()) if isinstance(nets, Mapping) else [nets]
         return {"main": Group(blocks, self.optimizer["name"], options, self.options.clip)}
 
+    @compiled
     def loss(self, nets: Any, shard: Any, carry: Any) -> Any:
         """The loss of each example of a shard: shape (n,), never a mean.
 
@@ -104,24 +126,34 @@ class Task:
 
         Returns
         -------
-        NDArray, or a pair of it and a new carry
+        NDArray, or a mapping of names to NDArray, or a pair of one of these and a new carry
+            Of a mapping the first vector is the loss; the others are logged.
         """
         inputs, target = shard
-        return self.criterion(nets(inputs), target)
+        output = nets(inputs)
+        vector = self.criterion(output, target)
+        if not self.metrics:
+            return vector
+        found = {name: METRICS[name](output, target) for name in self.metrics}
+        return {"loss": vector, **found}
 
-    def step(self, engine: Engine, batch: Any) -> dict[str, Sum]:
+    def step(self, engine: Engine, batch: Any) -> Mapping[str, Sum]:
         """One step of learning; the sums that it returns are logged as means."""
-        return {"loss": engine.minimize("main", self.loss, batch)}
+        found = engine.minimize("main", self.loss, batch)
+        return found if isinstance(found, Mapping) else {"loss": found}
 
     def evaluate(self, engine: Engine) -> dict[str, float]:
         """Figures of merit on held-out data; empty where there is none."""
-        batches = self.data("valid")
-        if batches is None:
-            return {}
-        total = Sum()
-        for batch in batches:
-            total = total + engine.total(self.loss, batch)
-        return {"valid_loss": total.mean()}
+        figures = {}
+        for split in ("valid", "test"):
+            batches = self.data(split)
+            sums: dict[str, Sum] = {}
+            for batch in batches or ():
+                found = engine.total(self.loss, batch)
+                for name, value in (found if isinstance(found, dict) else {"loss": found}).items():
+                    sums[name] = sums.get(name, Sum()) + value
+            figures.update({f"{split}_{name}": value.mean() for name, value in sums.items()})
+        return figures
 
     def finished(self, engine: Engine) -> bool:
         """Whether there is nothing left to learn; asked where the run is logged."""
@@ -131,8 +163,21 @@ class Task:
         """Final figures for ``result.json``; write plots and files into the run's folder."""
         return {}
 
-    def predict(self, nets: Any, run: RunDirectory) -> dict[str, Any]:
-        """Apply a trained model to the data as configured now; the figures or rows to show."""
+    def predict(self, nets: Any, run: RunDirectory, inputs: Sequence[str] = ()) -> dict[str, Any]:
+        """Apply a trained model to ``inputs``, or else to the data as configured now.
+
+        Parameters
+        ----------
+        nets, run
+            The trained networks, and the run's folder.
+        inputs
+            Files or texts that the user gave; empty means the data set.
+
+        Returns
+        -------
+        dict
+            ``rows``, a list of mappings, and ``files`` that were written; the rest is shown.
+        """
         raise ConfigError("this task does not predict", "See dope show for what it does.")
 
 

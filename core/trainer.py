@@ -9,6 +9,7 @@ import contextlib
 import math
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
@@ -22,6 +23,7 @@ from dope.core.errors import DivergedError, DopeError
 from dope.core.metrics import Sum
 from dope.core.options import TrainerOptions
 from dope.core.rundir import RunDirectory
+from dope.core.schedules import factor
 from dope.core.task import Task
 
 SMALLER = "Try a smaller optimizer.learning_rate; the last good checkpoint is kept."
@@ -38,13 +40,15 @@ class Trainer:
             seed from (seed, epoch)
             for batch in the epoch's order:
                 sums += task.step(engine, batch)          # nothing waits for the device
-                every log_every steps: read the sums, check that they are finite,
-                                       seed from (seed, epoch, step)
+                at a point to resume from (every log_every steps, and where a checkpoint is due):
+                    read the sums, check that they are finite
+                    seed from (seed, epoch, step); save if due
             evaluate, tell the callbacks, write metrics.jsonl
             save a checkpoint; stop when told to, when settled, or when patience is over
 
     Generator states cannot be read back from MXNet, so randomness is seeded anew at each point
     where a checkpoint can be taken: a run that is killed and resumed ends with the same bits.
+    Where no step draws random numbers, every step is such a point, and nothing is seeded.
 
     Parameters
     ----------
@@ -78,6 +82,7 @@ class Trainer:
         self.reason = ""
         self._since_best = self._signals = 0
         self._sums: dict[str, Sum] = {}
+        self._saved_at = 0.0
 
     @property
     def steps_left(self) -> int:
@@ -115,6 +120,7 @@ class Trainer:
         return status
 
     def _train(self) -> str:
+        self._saved_at = time.monotonic()
         while self.epoch < self.options.epochs and not self.reason:
             whole = self._one_epoch()
             if whole:
@@ -122,7 +128,7 @@ class Trainer:
             if self._signals:
                 self.save()
                 return "interrupted"
-            if whole and self.epoch % self.options.checkpoint_every == 0:
+            if whole and self._due():
                 self.save()
         self.engine.settle()
         self.save()
@@ -136,19 +142,47 @@ class Trainer:
         else:
             self.engine.start_epoch()
         for batch in self._batches.epoch(order, self.step):
+            self.engine.rate = factor(
+                self.options, self.epoch + self.step / self.steps_per_epoch, self.options.epochs
+            )
             sums = self.task.step(self.engine, batch)
             for key, value in sums.items():
-                self._sums[key] = self._sums.get(key, Sum()) + value
+                self._sums.setdefault(key, Sum()).__iadd__(value)
             self.step += 1
             self.total_steps += 1
             self.examples += max((value.count for value in sums.values()), default=0)
             self._tell("on_step_end")
-            if self.step % self.options.log_every == 0 and self.step < self.steps_per_epoch:
-                self._means()
-                if self._signals and not self.engine.carries:
-                    return False
-                seed_all(self.seed, self.epoch, self.step)
+            if self.step < self.steps_per_epoch and not self._go_on():
+                return False
         return True
+
+    def _go_on(self) -> bool:
+        """After a step: read, seed and save where it is time to; False when interrupted."""
+        steps = self.options.checkpoint_steps
+        due = steps is not None and self.total_steps % steps == 0
+        point = due or self.step % self.options.log_every == 0
+        if not point and not (self._signals and not self.engine.random):
+            return True
+        self._means()
+        if self._signals and not self.engine.carries:
+            return False
+        if self.engine.random:
+            seed_all(self.seed, self.epoch, self.step)
+        if (due or self._late()) and not self.engine.carries:
+            self.save()
+        return True
+
+    def _late(self) -> bool:
+        """Whether ``checkpoint_every`` is a time, and it is over."""
+        seconds = self.options.checkpoint_seconds
+        return seconds is not None and time.monotonic() - self._saved_at >= seconds
+
+    def _due(self) -> bool:
+        """Whether a checkpoint is due at the end of this epoch."""
+        steps, epochs = self.options.checkpoint_steps, self.options.checkpoint_epochs
+        if steps is not None:
+            return self.total_steps % steps == 0
+        return self._late() if epochs is None else self.epoch % epochs == 0
 
     def _end_epoch(self) -> None:
         metrics = self._means()
@@ -156,6 +190,7 @@ class Trainer:
         self.epoch += 1
         self._tell("on_epoch_end", metrics)
         if self.epoch % self.options.evaluate_every == 0 or self.epoch == self.options.epochs:
+            self.engine.average()
             found = self.task.evaluate(self.engine)
             if found:
                 self._tell("on_evaluation_end", found)
@@ -181,17 +216,19 @@ class Trainer:
 
     def _judge(self, metrics: Mapping[str, float], held_out: Mapping[str, float]) -> None:
         """Keep the best checkpoint, and stop when there was none for too long."""
-        value = metrics.get(self.options.monitor)
+        name = self.options.monitor or ("valid_loss" if "valid_loss" in metrics else "loss")
+        value = metrics.get(name)
         if value is None:
             return
-        if self.best is None or value < self.best:
+        sign = -1 if self.options.larger_is_better else 1
+        if self.best is None or sign * value < sign * self.best:
             self.best, self._since_best = value, 0
-            if self.options.monitor in held_out:
+            if name in held_out:
                 self.save("best")
             return
         self._since_best += 1
         if self.options.patience is not None and self._since_best >= self.options.patience:
-            self.stop(f"no better {self.options.monitor} for {self._since_best} evaluations")
+            self.stop(f"no better {name} for {self._since_best} evaluations")
 
     def save(self, name: str = "") -> None:
         """Write a checkpoint of where the run stands.
@@ -215,6 +252,7 @@ class Trainer:
         path = checkpoint.save(
             self.run.checkpoints, Checkpoint(arrays, meta), name=name, keep=self.options.keep
         )
+        self._saved_at = time.monotonic()
         self._tell("on_checkpoint", path)
 
     def restore(self, saved: Checkpoint) -> None:

@@ -5,12 +5,15 @@ Holds what happens after backward; what is differentiated is the engine's and th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dope.core.backend import mx, nd
+from dope.core import inplace
+from dope.core.backend import HostView, mx, nd, synchronous
+from dope.core.errors import RunError
 from dope.core.quasi_newton import BatchedBFGS
 from dope.core.task import Group
 
@@ -33,59 +36,114 @@ class Updates:
         found = {id(p): p for net in group.nets for p in net.collect_params().values()}
         self.parameters = [p for p in found.values() if p.grad_req != "null"]
         self.optimizers = [make_optimizer(group.optimizer, group.options) for _ in contexts]
-        self.states: list[list[Any]] = []
+        for optimizer in self.optimizers:
+            optimizer.param_dict = dict(enumerate(self.parameters))  # for lr_mult and wd_mult
+            if group.optimizer == "lars":  # leaves biases and batch norm unscaled, by name
+                optimizer.idx2name = {j: p.name for j, p in enumerate(self.parameters)}
+        self.states: list[list[Any]] = []  # of each context, for each parameter
+        self._places: list[list[Place]] = []
+        self._rate = getattr(self.optimizers[0], "lr", None)
+        self._draws = group.optimizer == "sgld"
+        self._pieces: list[list[Any]] = []  # sums of the gradients of the pieces of one batch
 
-    def create_states(self) -> None:
-        self.states = [
-            [
-                optimizer.create_state_multi_precision(j, parameter.list_data()[i])
-                for j, parameter in enumerate(self.parameters)
-            ]
-            for i, optimizer in enumerate(self.optimizers)
-        ]
+    def prepare(self) -> None:
+        """Make the optimizer's states; all parameters must have their shapes by now."""
+        if self.states:
+            return
+        for i, optimizer in enumerate(self.optimizers):
+            weights = [p.list_data()[i] for p in self.parameters]
+            self.states.append(
+                [
+                    _cast(optimizer.create_state_multi_precision(j, weight), weight.dtype)
+                    for j, weight in enumerate(weights)
+                ]
+            )
+            self._places.append(
+                [
+                    Place(optimizer, j, weight, p.list_grad()[i], self.states[i][j])
+                    for j, (weight, p) in enumerate(zip(weights, self.parameters))
+                ]
+            )
+
+    def collect(self, used: Sequence[bool]) -> None:
+        """Add the gradients of one piece of a batch up; a context without examples adds none."""
+        if not self._pieces:
+            self._pieces = [[nd.zeros_like(p.grad) for p in places] for places in self._places]
+        for totals, places, filled in zip(self._pieces, self._places, used):
+            for total, place in zip(totals, places):
+                if filled:
+                    total += place.grad
 
     def reduce(self, used: Sequence[bool]) -> None:
         """Sum gradients over contexts. One that had no example counts as zero, not as its last."""
-        for parameter in self.parameters:
-            grads = parameter.list_grad()
-            for grad, filled in zip(grads, used):
-                if not filled:
-                    grad[:] = 0
-            if len(grads) > 1:
-                total = grads[0].copy()
-                for grad in grads[1:]:
-                    total += grad.as_in_context(total.context)
-                for grad in grads:
-                    total.copyto(grad)
+        for i, (places, filled) in enumerate(zip(self._places, used)):
+            for j, place in enumerate(places):
+                if self._pieces:
+                    self._pieces[i][j].copyto(place.grad)
+                elif not filled:
+                    place.grad[:] = 0
+        self._pieces = []
+        for copies in zip(*self._places) if len(self.contexts) > 1 else ():
+            total = copies[0].grad.copy()
+            for place in copies[1:]:
+                total += place.grad.as_in_context(total.context)
+            for place in copies:
+                total.copyto(place.grad)
 
-    def apply(self, batch: Any, losses: Sequence[Any], n: int) -> None:
-        """Update from the reduced gradients of a sum over the ``n`` examples of a batch."""
-        if not self.states:
-            self.create_states()
-        for i, (context, optimizer) in enumerate(zip(self.contexts, self.optimizers)):
+    def apply(self, batch: Any, losses: Sequence[Any], n: int, factor: float = 1.0) -> None:
+        """Update from the reduced gradients of a sum over the ``n`` examples of a batch.
+
+        Parameters
+        ----------
+        batch, losses
+            For optimizers that look at the losses of rows.
+        n
+            Examples, over all contexts.
+        factor
+            What the learning rate is multiplied with.
+        """
+        for optimizer, places, context in zip(self.optimizers, self._places, self.contexts):
             optimizer.rescale_grad = 1.0 / n
-            grads = [parameter.list_grad()[i] for parameter in self.parameters]
+            if self._rate is not None:
+                optimizer.lr = self._rate * factor
             if self.clip is not None:
-                _clip(grads, self.clip * n)
+                _clip([place.grad for place in places], self.clip * n)
             if hasattr(optimizer, "look"):
                 optimizer.look(batch[0].as_in_context(context), _gathered(losses, context))
-            for j, (parameter, grad) in enumerate(zip(self.parameters, grads)):
-                weight = parameter.list_data()[i]
-                optimizer.update_multi_precision(j, weight, grad, self.states[i][j])
+            if self._draws and places is not self._places[0]:
+                for place, first in zip(places, self._places[0]):
+                    first.weight.copyto(place.weight)  # its noise must be the same everywhere
+                continue
+            self._step(optimizer, places)
+
+    def _step(self, optimizer: Any, places: Sequence[Place]) -> None:
+        """One update of all parameters of a context: in NumPy, or by MXNet's operators."""
+        ruled = [place for place in places if place.rule is not None]
+        numbers = [place.number for place in ruled]
+        optimizer._update_count(numbers)
+        rates, decays = optimizer._get_lrs(numbers), optimizer._get_wds(numbers)
+        counts, scale = optimizer._index_update_count, optimizer.rescale_grad
+        with np.errstate(all="ignore"):  # what is not finite is reported where losses are read
+            for place, number, rate, decay in zip(ruled, numbers, rates, decays):
+                place.update(optimizer, inplace.Step(rate, decay, scale, counts[number]))
+        for place in places:
+            if place.rule is None:
+                optimizer.update_multi_precision(
+                    place.number, place.weight, place.grad, place.state
+                )
 
     def progress(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each parameter whose optimizer can tell: its rows' losses, and which are settled."""
         optimizer = self.optimizers[0]
-        if not self.states or not hasattr(optimizer, "progress"):
+        if not hasattr(optimizer, "progress"):
             return []
-        return [optimizer.progress(state) for state in self.states[0]]
+        return [optimizer.progress(state) for state in self.states[0]] if self.states else []
 
     def settle(self) -> None:
         """Leave each parameter at the best point that the optimizer knows of."""
-        for i, optimizer in enumerate(self.optimizers):
-            if self.states and hasattr(optimizer, "settle"):
-                for parameter, state in zip(self.parameters, self.states[i]):
-                    optimizer.settle(parameter.list_data()[i], state)
+        for optimizer, places in zip(self.optimizers, self._places):
+            for place in places if hasattr(optimizer, "settle") else ():
+                optimizer.settle(place.weight, place.state)
 
     def state(self, prefix: str) -> tuple[dict[str, np.ndarray], int]:
         """Optimizer states as arrays, and the number of updates made."""
@@ -97,16 +155,61 @@ class Updates:
         return arrays, self.optimizers[0].num_update
 
     def restore(self, prefix: str, arrays: Mapping[str, np.ndarray], count: int) -> None:
-        """Put back what `state` returned."""
+        """Put back what `state` returned.
+
+        Raises
+        ------
+        RunError
+            The states are not those of these parameters.
+        """
         if not count and not any(key.startswith(f"{prefix}/") for key in arrays):
-            return
-        self.create_states()
-        for optimizer, states in zip(self.optimizers, self.states):
+            return  # saved before the first step
+        self.prepare()
+        for optimizer in self.optimizers:
             optimizer.begin_num_update = optimizer.num_update = count
+        for states in self.states:
             for j, state in enumerate(states):
                 for k, array in enumerate(_leaves(state)):
-                    value = arrays[f"{prefix}/{j}/{k}"]
+                    value = arrays.get(f"{prefix}/{j}/{k}")
+                    if value is None or value.shape != array.shape:
+                        raise RunError(
+                            f"the checkpoint's optimizer state {j}/{k} does not fit",
+                            "It is of another optimizer or model: start a new run.",
+                        )
                     array[:] = nd.array(value, ctx=array.context, dtype=value.dtype)
+
+
+class Place:
+    """One parameter on one context, and the NumPy rule that updates it, if there is one.
+
+    Parameters
+    ----------
+    optimizer, number
+        The context's optimizer, and the number it knows the parameter by.
+    weight, grad, state
+        Arrays on the context; ``state`` may be None or nested.
+    """
+
+    def __init__(self, optimizer: Any, number: int, weight: Any, grad: Any, state: Any) -> None:
+        self.number, self.weight, self.grad, self.state = number, weight, grad, state
+        arrays = [weight, grad, *_leaves(state)]
+        alike = all(
+            (a.dtype, a.shape, a.stype) == (weight.dtype, weight.shape, "default") for a in arrays
+        )
+        fits = alike and weight.dtype in (np.float32, np.float64) and synchronous(weight.context)
+        self.rule = inplace.rule_for(optimizer) if fits else None
+        self._views = [HostView(array) for array in arrays] if fits else []
+
+    def update(self, optimizer: Any, step: inplace.Step) -> None:
+        """Apply the rule to the gradient as it stands."""
+        assert self.rule is not None
+        views = [view() for view in self._views]
+        inplace.update(self.rule, optimizer, step, views, _scratch(views[0].dtype.char))
+
+
+@functools.lru_cache(maxsize=None)
+def _scratch(dtype: str) -> np.ndarray:
+    return np.empty((2, inplace.BLOCK), dtype)
 
 
 def _gathered(losses: Sequence[Any], context: Any) -> Any:
@@ -120,6 +223,15 @@ def _clip(grads: Sequence[Any], limit: float) -> None:
     scale = nd.minimum(limit / (norm + 1e-12), nd.ones_like(norm))
     for grad in grads:
         grad[:] = nd.broadcast_mul(grad, scale.astype(grad.dtype).reshape((1,) * grad.ndim))
+
+
+def _cast(state: Any, dtype: Any) -> Any:
+    """States of the parameter's own type: some of MXNet's optimizers make float32 of all."""
+    if state is None:
+        return None
+    if isinstance(state, (list, tuple)):
+        return type(state)(_cast(each, dtype) for each in state)
+    return state.astype(dtype, copy=False)
 
 
 def _leaves(state: Any) -> list[Any]:

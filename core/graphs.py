@@ -1,0 +1,177 @@
+"""Loss functions compiled together with their networks: one graph for each shape of a shard.
+
+Holds tracing and calling only; which functions may be traced is said by `dope.core.task.compiled`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable
+
+from dope.core.backend import mx, nd
+from dope.core.errors import DopeError
+from dope.core.task import blocks
+
+MOST = 6  # graphs of one function that keep memory of their own; the oldest makes room
+
+# Operators that draw random numbers while they compute
+_RANDOM = re.compile(r"(?i)dropout|random|sample|shuffle|uniform|normal|^rnn$|multinomial")
+
+
+class Graphs:
+    """What the engine has compiled so far.
+
+    Parameters
+    ----------
+    nets
+        What `Task.build` returned; all blocks must be hybrid for anything to be compiled.
+    """
+
+    def __init__(self, nets: Any) -> None:
+        self.nets = nets
+        self._hybrid = all(isinstance(b, mx.gluon.HybridBlock) for b in blocks(nets).values())
+        self._made: OrderedDict[Any, Graph] = OrderedDict()
+
+    def can(self, function: Any, shard: Any) -> bool:
+        """Whether this function of this shard is to be compiled."""
+        owner = getattr(function, "__self__", None)
+        criterion = getattr(owner, "criterion", None)
+        return (
+            self._hybrid
+            and getattr(function, "compiled", False)
+            and (criterion is None or isinstance(criterion, mx.gluon.HybridBlock))
+            and all(isinstance(leaf, nd.NDArray) for leaf in leaves(shard))
+        )
+
+    def get(
+        self, function: Callable[..., Any], place: int, learn: bool, shard: Any, carry: Any
+    ) -> Graph:
+        """The graph of a function for shards and carried states of these shapes.
+
+        Parameters
+        ----------
+        function
+            ``function(nets, shard, carry)``, as `Task.loss`.
+        place
+            Number of the context.
+        learn
+            Whether it is recorded for a backward pass.
+        shard, carry
+            Its arguments.
+        """
+        shapes = tuple((a.shape, a.dtype) for a in leaves((shard, carry)))
+        kind = function, place, learn
+        found = self._made.get((kind, shapes))
+        if found is None:
+            same = [key for key in self._made if key[0] == kind]
+            if len(same) >= MOST:
+                del self._made[same[0]]
+            found = self._made[kind, shapes] = Graph(function, place, self.nets, shard, carry)
+        return found
+
+    @property
+    def random(self) -> bool:
+        """Whether any graph draws random numbers."""
+        return any(graph.random for graph in self._made.values())
+
+
+class Graph:
+    """One traced function with static memory.
+
+    Outputs are, in this order: the vector that is minimized, the sum of each named vector, and
+    the leaves of the new carry.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], place: int, nets: Any, shard: Any, carry: Any
+    ) -> None:
+        self.place = place
+        arrays = leaves((shard, carry))
+        inputs = [mx.sym.var(f"input{i}") for i in range(len(arrays))]
+        shard_symbols, carry_symbols = rebuild((shard, carry), iter(inputs))
+        try:
+            result = function(nets, shard_symbols, carry_symbols)
+        except (TypeError, AttributeError, NotImplementedError, AssertionError) as error:
+            name = getattr(function, "__qualname__", str(function))
+            raise DopeError(
+                f"{name} cannot be compiled: {error}",
+                "Use operators that hybridize, or take @compiled off it.",
+            ) from error
+        vectors, new = result if isinstance(result, tuple) else (result, None)
+        self._names = list(vectors) if isinstance(vectors, Mapping) else []
+        vectors = list(vectors.values()) if self._names else [vectors]
+        self._carry = new
+        sums = [mx.sym.BlockGrad(vector).sum() for vector in vectors]
+        states = [mx.sym.BlockGrad(state) for state in leaves(new)]
+        symbol = mx.sym.Group([vectors[0], *sums, *states])
+        self.random = _draws(symbol)
+        known = {p.name: p for b in blocks(nets).values() for p in b.collect_params().values()}
+        _infer(symbol, inputs, arrays, known)
+        number = {each.name: i for i, each in enumerate(inputs)}
+        order = symbol.list_inputs()
+        # For each input of the graph: the number of the argument, or the parameter
+        self._inputs = [number[name] if name in number else known[name] for name in order]
+        data = [i for i, name in enumerate(order) if name in number]
+        rest = [i for i, name in enumerate(order) if name not in number]
+        flags = {"static_alloc": True, "static_shape": True}
+        flags.update(data_indices=data, param_indices=rest)
+        self._call = nd.CachedOp(symbol, list(flags.items()))
+
+    def __call__(self, shard: Any, carry: Any) -> tuple[Any, Any, Any]:
+        """The vector to minimize, its sum or the sums by name, each (1,), and the new carry."""
+        arrays = leaves((shard, carry))
+        place = self.place
+        given = [arrays[i] if isinstance(i, int) else i._data[place] for i in self._inputs]
+        outputs = self._call(*given)
+        n = 1 + max(1, len(self._names))
+        new = None if self._carry is None else rebuild(self._carry, iter(outputs[n:]))
+        sums = dict(zip(self._names, outputs[1:n])) if self._names else outputs[1]
+        return outputs[0], sums, new
+
+
+def _infer(symbol: Any, inputs: Sequence[Any], arrays: Sequence[Any], known: Any) -> None:
+    """Give parameters whose shape was left to the data their shape, and their values."""
+    if all(p._data is not None for p in known.values()):
+        return
+    shapes = {each.name: array.shape for each, array in zip(inputs, arrays)}
+    arguments, _, states = symbol.infer_shape(**shapes)
+    found = dict(zip(symbol.list_arguments(), arguments))
+    found.update(zip(symbol.list_auxiliary_states(), states))
+    for name, parameter in known.items():
+        if name in found:
+            parameter.shape = found[name]
+            parameter._finish_deferred_init()
+
+
+def _draws(symbol: Any) -> bool:
+    """Whether a graph holds an operator that draws random numbers."""
+    nodes = json.loads(symbol.tojson())["nodes"]
+    return any(
+        _RANDOM.search(node["op"]) or "rrelu" in node.get("attrs", {}).values() for node in nodes
+    )
+
+
+def leaves(item: Any) -> list[Any]:
+    """The arrays of nested tuples, lists and mappings, in order; None has none."""
+    if item is None:
+        return []
+    if isinstance(item, Mapping):
+        return [leaf for part in item.values() for leaf in leaves(part)]
+    if isinstance(item, (tuple, list)):
+        return [leaf for part in item for leaf in leaves(part)]
+    return [item]
+
+
+def rebuild(item: Any, values: Any) -> Any:
+    """The same nesting with other leaves, taken from an iterator."""
+    if item is None:
+        return None
+    if isinstance(item, Mapping):
+        return {key: rebuild(part, values) for key, part in item.items()}
+    if isinstance(item, (tuple, list)):
+        parts = [rebuild(part, values) for part in item]
+        return type(item)(*parts) if hasattr(item, "_fields") else type(item)(parts)
+    return next(values)

@@ -1,0 +1,138 @@
+"""What the contract suite does in a process of its own: a run that is killed, and what follows.
+
+Holds the jobs only; who orders them and judges what they answer is in ``checks.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dope.core.callbacks import Callback
+from dope.core.registry import Entry, Registry
+from dope.core.rundir import plain
+
+if TYPE_CHECKING:
+    from dope.core.trainer import Trainer
+
+
+def said_by(task: Any, engine: Any, run: Any, seed: int) -> dict[str, Any]:
+    """What a trained model evaluates to and predicts; None where it does not predict."""
+    from dope.core import backend
+    from dope.core.errors import ConfigError
+
+    backend.seed(seed)
+    evaluated = task.evaluate(engine)
+    backend.seed(seed)
+    try:
+        predicted = task.predict(engine.nets, run)
+    except ConfigError:  # it does not, or it wants to be told of what
+        predicted = None
+    return without_files({"evaluate": evaluated, "predict": predicted})
+
+
+def without_files(said: dict[str, Any]) -> dict[str, Any]:
+    """As plain data, without the names of files, which are new each time."""
+    made: dict[str, Any] = plain(said)
+    if isinstance(made.get("predict"), dict):
+        made["predict"].pop("files", None)
+    return made
+
+
+def witness(seed: int) -> tuple[dict[str, Any], Callback]:
+    """A callback, and a mapping that holds at the end of a run what its model says."""
+    said: dict[str, Any] = {}
+
+    class Witness(Callback):
+        """Asks the trained model itself, not one that was loaded."""
+
+        def on_fit_end(self, trainer: Trainer, status: str) -> None:
+            if status == "done":
+                said.update(said_by(trainer.task, trainer.engine, trainer.run, seed))
+
+    return said, Witness()
+
+
+class Signal(Callback):
+    """Send this process a signal at the end of a step.
+
+    Parameters
+    ----------
+    number
+        The signal.
+    step
+        Of the whole run; never the first step after a start.
+    """
+
+    def __init__(self, number: int, step: int) -> None:
+        self.number, self.step = number, step
+        self.sent = False
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self.step = max(self.step, trainer.total_steps + 1)
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if trainer.total_steps >= self.step and not self.sent:
+            self.sent = True
+            os.kill(os.getpid(), self.number)
+
+
+def stop(order: dict[str, Any], registry: Registry) -> dict[str, Any]:
+    """Interrupt a run at one step, resume it, and die at another without a word."""
+    from dope.core import api
+
+    run = api.run(
+        order["task"],
+        profile=order["profile"],
+        runs=order["runs"],
+        contexts="cpu(0)",
+        seed=order["seed"],
+        callbacks=[Signal(signal.SIGINT, order["interrupt"])],
+        registry=registry,
+        **order["sections"],
+    )
+    status = run.result["status"]
+    if status == "interrupted":
+        api.resume(run.path, callbacks=[Signal(signal.SIGKILL, order["kill"])], registry=registry)
+    return {"status": status}  # who is killed does not come here
+
+
+def finish(order: dict[str, Any], registry: Registry) -> dict[str, Any]:
+    """Resume a run to its end."""
+    from dope.core import api
+
+    _, callback = witness(order["seed"])
+    run = api.resume(order["run"], callbacks=[callback], registry=registry)
+    return {"status": run.result["status"], "metrics": run.metrics}
+
+
+def load(order: dict[str, Any], registry: Registry) -> dict[str, Any]:
+    """Evaluate and predict with a run that another process has trained."""
+    from dope.core import api
+
+    said: dict[str, Any] = {"evaluate": api.evaluate(order["run"], registry=registry)}
+    said["predict"] = None
+    if order["predicts"]:
+        said["predict"] = api.predict(order["run"], registry=registry)
+    return without_files(said)
+
+
+JOBS = {"stop": stop, "finish": finish, "load": load}
+
+
+def main() -> None:
+    """Read an order from standard input, do it, write the answer where the order says."""
+    order = json.load(sys.stdin)
+    registry = Registry()
+    for entry in order["entries"]:
+        registry.add(Entry(**entry))
+    answer = JOBS[order["job"]](order, registry)
+    Path(order["answer"]).write_text(json.dumps(plain(answer)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""The tasks that tell classes of images apart by gradient descent, and their common reports.
+
+Holds no model and no reading of images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dope.core.backend import mx
+from dope.core.errors import ConfigError
+from dope.core.rundir import RunDirectory
+from dope.core.task import Task, parameters
+from dope.plugins.vision import plots
+
+SHOWN = 30  # images in a grid
+
+
+class Classifier(Task):
+    """Tell classes of images apart.
+
+    Parameters
+    ----------
+    top
+        How many classes a prediction names, the likeliest first.
+    """
+
+    metrics = ("accuracy",)
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "dataset": "vision.digits",
+        "loss": "losses.softmax_cross_entropy",
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "trainer": {"batch_size": 64},
+    }
+
+    def __init__(self, *, top: int = 3) -> None:
+        if top < 1:
+            raise ConfigError(f"task.top={top} is out of range", "It is at least 1.")
+        self.top = top
+
+    def report(self, nets: Any, run: RunDirectory) -> dict[str, Any]:
+        """Plots of predictions, mistakes, the confusion matrix and the first layer's filters."""
+        part = "test" if self.dataset.split("test") else "valid"
+        found = self.dataset.split(part)
+        if found:
+            pixels, labels = found
+            probability = self._probabilities(nets, self._inputs(pixels))
+            self._plot_predictions(run, part, pixels, labels, probability)
+        self._plot_filters(nets, run)
+        return {}
+
+    def predict(self, nets: Any, run: RunDirectory, inputs: Sequence[str] = ()) -> dict[str, Any]:
+        """Classes and probabilities of image files, or else of the data set's test images."""
+        classes = self.dataset.classes
+        if inputs:
+            pixels = np.stack([self.dataset.from_image(path) for path in inputs])
+            known = [{"image": path} for path in inputs]
+        else:
+            found = self.dataset.split("test") or self.dataset.split("valid")
+            if not found:
+                raise ConfigError("the data set has no test images", "Give --input IMAGE.")
+            pixels, labels = found
+            known = [{"image": i, "is": classes[y]} for i, y in enumerate(labels)]
+        rows = []
+        for row, p in zip(known, self._probabilities(nets, self._inputs(pixels))):
+            order = np.argsort(-p, kind="stable")[: self.top]
+            for rank, k in enumerate(order.tolist(), 1):
+                suffix = "" if rank == 1 else f"_{rank}"
+                row[f"class{suffix}"] = classes[k]
+                row[f"probability{suffix}"] = float(p[k])
+            rows.append(row)
+        return {"rows": rows}
+
+    def _inputs(self, pixels: np.ndarray) -> Iterator[np.ndarray]:
+        """Inputs of a network, a batch at a time."""
+        size = self.options.batch_size or 64
+        for start in range(0, len(pixels), size):
+            yield self.dataset.to_input(pixels[start : start + size])
+
+    def _probabilities(self, nets: Any, inputs: Iterator[np.ndarray]) -> np.ndarray:
+        """p(class | image), (N, K)."""
+        context = next(iter(nets.collect_params().values())).list_ctx()[0]
+        outputs = [nets(mx.nd.array(x, ctx=context)).softmax() for x in inputs]
+        return np.concatenate([each.asnumpy() for each in outputs])
+
+    def _plot_predictions(
+        self,
+        run: RunDirectory,
+        part: str,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        probability: np.ndarray,
+    ) -> None:
+        classes, predicted = self.dataset.classes, probability.argmax(axis=1)
+        sure = probability.max(axis=1)
+        wrong = np.flatnonzero(predicted != labels)
+        worst = wrong[np.argsort(-sure[wrong], kind="stable")][:SHOWN]
+        matrix = np.zeros((len(classes), len(classes)), int)
+        np.add.at(matrix, (labels, predicted), 1)
+        plots.confusion(run.plots / "confusion.png", matrix, classes)
+        for name, rows, heading in (
+            ("predictions", np.arange(min(SHOWN, len(labels))), f"The first {part} images"),
+            ("mistakes", worst, f"The surest of {len(wrong)} mistakes in {len(labels)} images"),
+        ):
+            if len(rows):
+                plots.grid(
+                    run.plots / f"{name}.png",
+                    pixels[rows],
+                    [plots.caption(classes[predicted[i]], sure[i]) for i in rows],
+                    [classes[labels[i]] if predicted[i] != labels[i] else None for i in rows],
+                    heading,
+                )
+
+    def _plot_filters(self, nets: Any, run: RunDirectory) -> None:
+        """The first layer's weights, where they are filters or as large as an image."""
+        first = next((p for p in parameters(nets).values() if p.grad_req != "null"), None)
+        if first is None:
+            return
+        weights = first.list_data()[0].asnumpy()
+        named = len(weights) == len(self.dataset.classes)
+        if weights.ndim == 2 and weights.shape[1] == np.prod(self.dataset.shape):
+            weights = weights.reshape(-1, *self.dataset.shape)
+        if weights.ndim == 4:
+            names = self.dataset.classes if named else None
+            plots.filters(run.plots / "filters.png", weights, names, heading="First layer")
+
+
+class SoftmaxRegression(Classifier):
+    """Tell classes of images apart by one linear layer.
+
+    Parameters
+    ----------
+    top
+        How many classes a prediction names, the likeliest first.
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "dataset": "vision.digits",
+        "model": "vision.softmax",
+        "loss": "losses.softmax_cross_entropy",
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "trainer": {"batch_size": 64, "epochs": 30},
+    }
+    profiles: ClassVar[Mapping[str, Any]] = {
+        "quick": {},
+        "book": {"dataset": "vision.mnist", "trainer": {"epochs": 10}},
+        "tiny": {"dataset": {"name": "vision.digits", "train": 200}, "trainer": {"epochs": 2}},
+    }
+
+
+class Perceptrons(Classifier):
+    """Tell classes of images apart by dense layers.
+
+    Parameters
+    ----------
+    top
+        How many classes a prediction names, the likeliest first.
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "dataset": "vision.digits",
+        "model": "vision.mlp",
+        "loss": "losses.softmax_cross_entropy",
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "trainer": {"batch_size": 64, "epochs": 30},
+    }
+    profiles: ClassVar[Mapping[str, Any]] = {
+        "quick": {},
+        "book": {"dataset": "vision.mnist", "trainer": {"epochs": 10}},
+        "tiny": {
+            "dataset": {"name": "vision.digits", "train": 200},
+            "model": {"name": "vision.mlp", "hidden": [16]},
+            "trainer": {"epochs": 2},
+        },
+    }
+
+
+class Convolutions(Classifier):
+    """Tell classes of images apart by two convolutions and two dense layers.
+
+    Parameters
+    ----------
+    top
+        How many classes a prediction names, the likeliest first.
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "dataset": "vision.digits",
+        "model": "vision.cnn",
+        "loss": "losses.softmax_cross_entropy",
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "trainer": {"batch_size": 64, "epochs": 20},
+    }
+    profiles: ClassVar[Mapping[str, Any]] = {
+        "quick": {},
+        "book": {
+            "dataset": "vision.mnist",
+            "model": {"name": "vision.cnn", "dense": 512},
+            "trainer": {"epochs": 1},
+        },
+        "tiny": {
+            "dataset": {"name": "vision.digits", "train": 200},
+            "model": {"name": "vision.cnn", "channels": [4, 4], "dense": 8},
+            "trainer": {"epochs": 2},
+        },
+    }
+
+
+class Alex(Classifier):
+    """Tell classes of images apart by AlexNet: five convolutions, three dense layers.
+
+    Parameters
+    ----------
+    top
+        How many classes a prediction names, the likeliest first.
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "dataset": "vision.digits",
+        "model": {"name": "vision.alexnet", "size": 67, "width": 0.125},
+        "loss": "losses.softmax_cross_entropy",
+        "optimizer": {"name": "sgd", "learning_rate": 0.02, "momentum": 0.9},
+        "trainer": {"batch_size": 64, "epochs": 8},
+    }
+    profiles: ClassVar[Mapping[str, Any]] = {
+        "quick": {},
+        "book": {
+            "dataset": "vision.cifar10",
+            "model": {"name": "vision.alexnet", "init": "xavier"},
+            "optimizer": {"name": "sgd", "learning_rate": 0.001},
+            "trainer": {"epochs": 1},
+        },
+        "tiny": {
+            "dataset": {"name": "vision.digits", "train": 64},
+            "model": {"name": "vision.alexnet", "size": 67, "width": 0.03},
+            "trainer": {"epochs": 2, "batch_size": 16},
+        },
+    }
+
+
+class VeryDeep(Classifier):
+    """Tell classes of images apart by VGG: blocks of small convolutions, three dense layers.
+
+    Parameters
+    ----------
+    top
+        How many classes a prediction names, the likeliest first.
+    """
+
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "dataset": {"name": "vision.digits", "size": 16},
+        "model": {
+            "name": "vision.vgg",
+            "blocks": [[1, 16], [1, 32], [2, 64], [2, 128]],
+            "dense": 128,
+        },
+        "loss": "losses.softmax_cross_entropy",
+        "optimizer": {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9},
+        "trainer": {"batch_size": 64, "epochs": 10},
+    }
+    profiles: ClassVar[Mapping[str, Any]] = {
+        "quick": {},
+        "book": {
+            "dataset": "vision.mnist",
+            "model": "vision.vgg",
+            "optimizer": {"name": "sgd", "learning_rate": 0.05},
+            "trainer": {"epochs": 1},
+        },
+        "tiny": {
+            "dataset": {"name": "vision.digits", "size": 16, "train": 64},
+            "model": {"name": "vision.vgg", "blocks": [[1, 4], [1, 4]], "dense": 8},
+            "trainer": {"epochs": 2, "batch_size": 16},
+        },
+    }

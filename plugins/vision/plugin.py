@@ -1,0 +1,51 @@
+"""What the vision domain registers: names and where they are found, nothing more.
+
+Imports neither MXNet nor NumPy: the classes are loaded when a run asks for them.
+"""
+
+from __future__ import annotations
+
+from dope.core.hookspecs import Register, hookimpl
+
+HERE = "dope.plugins.vision"
+
+
+@hookimpl
+def register_tasks(register: Register) -> None:
+    shipped = {
+        "softmax": ("classify:SoftmaxRegression", "Classify images by one linear layer"),
+        "naive_bayes": ("naive_bayes:NaiveBayesClassifier", "Classify images by counting pixels"),
+        "mlp": ("classify:Perceptrons", "Classify images by dense layers, with dropout if asked"),
+        "cnn": ("classify:Convolutions", "Classify images by two convolutions (LeNet)"),
+        "alexnet": ("classify:Alex", "Classify images by AlexNet"),
+        "vgg": ("classify:VeryDeep", "Classify images by blocks of small convolutions (VGG)"),
+    }
+    for name, (target, summary) in shipped.items():
+        register(f"vision.{name}", f"{HERE}.{target}", summary=summary)
+
+
+@hookimpl
+def register_models(register: Register) -> None:
+    shipped = {
+        "softmax": ("softmax:Softmax", "One linear layer"),
+        "naive_bayes": ("naive_bayes:NaiveBayes", "Bernoulli naive Bayes on binary pixels"),
+        "mlp": ("mlp:MLP", "Dense layers with relu and dropout"),
+        "cnn": ("cnn:CNN", "Two convolutions, pooling, two dense layers; batch norm if asked"),
+        "alexnet": ("alexnet:AlexNet", "Five convolutions and three dense layers"),
+        "vgg": ("vgg:VGG", "Blocks of 3x3 convolutions and three dense layers"),
+    }
+    for name, (target, summary) in shipped.items():
+        register(f"vision.{name}", f"{HERE}.{target}", summary=summary)
+
+
+@hookimpl
+def register_datasets(register: Register) -> None:
+    shipped = {
+        "digits": ("digits:Digits", "1,797 hand-written digits, 8x8, shipped"),
+        "mnist": ("idx:Mnist", "70,000 hand-written digits, 28x28"),
+        "fashion_mnist": ("idx:FashionMnist", "70,000 pictures of clothes, 28x28"),
+        "cifar10": ("cifar:Cifar10", "60,000 colour photographs of 10 things, 32x32"),
+        "folder": ("folder:Folder", "Your own images, one folder a class"),
+    }
+    for name, (target, summary) in shipped.items():
+        register(f"vision.{name}", f"{HERE}.{target}", summary=summary)
