@@ -66,7 +66,7 @@ class TrainerOptions:
     patience
         Evaluations without a better ``monitor`` after which the run stops; null never stops.
     monitor
-        Metric that says which epoch is best.
+        Metric that says which epoch is best; null is valid_loss where there is one, else loss.
     mode
         Whether the smaller or the larger monitor is better. auto: larger for names that end in
         accuracy, f1, auc, recall, precision, ndcg, map or r (and so recall@10), else smaller.
@@ -102,7 +102,7 @@ class TrainerOptions:
         keep: int = 2,
         evaluate_every: int = 1,
         patience: Optional[int] = None,
-        monitor: str = "loss",
+        monitor: Optional[str] = None,
         mode: Literal["auto", "min", "max"] = "auto",
         callbacks: List[str] = [],  # noqa: B006 - likewise
     ) -> None:
@@ -123,7 +123,7 @@ class TrainerOptions:
     def larger_is_better(self) -> bool:
         """Whether a larger value of ``monitor`` is the better one."""
         if self.mode == "auto":
-            return _LARGER.search(self.monitor.lower()) is not None
+            return _LARGER.search((self.monitor or "loss").lower()) is not None
         return self.mode == "max"
 
     def _check_ranges(self) -> None:

@@ -142,10 +142,13 @@ class SoftmaxRegression(Classifier):
         "model": "vision.softmax",
         "loss": "losses.softmax_cross_entropy",
         "optimizer": {"name": "sgd", "learning_rate": 0.1},
-        "trainer": {"batch_size": 64, "epochs": 30},
+        "trainer": {"batch_size": 64},
     }
     profiles: ClassVar[Mapping[str, Any]] = {
-        "quick": {},
+        "quick": {
+            "optimizer": {"name": "sgd", "learning_rate": 0.5},
+            "trainer": {"epochs": 30},
+        },
         "book": {"dataset": "vision.mnist", "trainer": {"epochs": 10}},
         "tiny": {"dataset": {"name": "vision.digits", "train": 200}, "trainer": {"epochs": 2}},
     }
@@ -165,10 +168,13 @@ class Perceptrons(Classifier):
         "model": "vision.mlp",
         "loss": "losses.softmax_cross_entropy",
         "optimizer": {"name": "sgd", "learning_rate": 0.1},
-        "trainer": {"batch_size": 64, "epochs": 30},
+        "trainer": {"batch_size": 64},
     }
     profiles: ClassVar[Mapping[str, Any]] = {
-        "quick": {},
+        "quick": {
+            "optimizer": {"name": "adam", "learning_rate": 0.003},
+            "trainer": {"epochs": 20, "schedule": "cosine"},
+        },
         "book": {"dataset": "vision.mnist", "trainer": {"epochs": 10}},
         "tiny": {
             "dataset": {"name": "vision.digits", "train": 200},
@@ -192,10 +198,15 @@ class Convolutions(Classifier):
         "model": "vision.cnn",
         "loss": "losses.softmax_cross_entropy",
         "optimizer": {"name": "sgd", "learning_rate": 0.1},
-        "trainer": {"batch_size": 64, "epochs": 20},
+        "trainer": {"batch_size": 64},
     }
     profiles: ClassVar[Mapping[str, Any]] = {
-        "quick": {},
+        "quick": {
+            "dataset": {"name": "vision.digits", "size": 16},
+            "model": {"name": "vision.cnn", "batch_norm": True},
+            "optimizer": {"name": "adam", "learning_rate": 0.002},
+            "trainer": {"epochs": 15, "schedule": "cosine"},
+        },
         "book": {
             "dataset": "vision.mnist",
             "model": {"name": "vision.cnn", "dense": 512},
@@ -220,13 +231,18 @@ class Alex(Classifier):
 
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "vision.digits",
-        "model": {"name": "vision.alexnet", "size": 67, "width": 0.125},
+        "model": "vision.alexnet",
         "loss": "losses.softmax_cross_entropy",
-        "optimizer": {"name": "sgd", "learning_rate": 0.02, "momentum": 0.9},
-        "trainer": {"batch_size": 64, "epochs": 8},
+        "optimizer": {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9},
+        "trainer": {"batch_size": 64},
     }
     profiles: ClassVar[Mapping[str, Any]] = {
-        "quick": {},
+        "quick": {
+            "dataset": {"name": "vision.digits", "size": 28},
+            "model": {"name": "vision.alexnet", "size": 200, "width": 0.0625},
+            "optimizer": {"name": "adam", "learning_rate": 0.002},
+            "trainer": {"epochs": 8, "schedule": "cosine"},
+        },
         "book": {
             "dataset": "vision.cifar10",
             "model": {"name": "vision.alexnet", "init": "xavier"},
@@ -235,7 +251,7 @@ class Alex(Classifier):
         },
         "tiny": {
             "dataset": {"name": "vision.digits", "train": 64},
-            "model": {"name": "vision.alexnet", "size": 67, "width": 0.03},
+            "model": {"name": "vision.alexnet", "size": 195, "width": 0.02},
             "trainer": {"epochs": 2, "batch_size": 16},
         },
     }
@@ -251,21 +267,26 @@ class VeryDeep(Classifier):
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {
-        "dataset": {"name": "vision.digits", "size": 16},
-        "model": {
-            "name": "vision.vgg",
-            "blocks": [[1, 16], [1, 32], [2, 64], [2, 128]],
-            "dense": 128,
-        },
+        "dataset": "vision.digits",
+        "model": "vision.vgg",
         "loss": "losses.softmax_cross_entropy",
         "optimizer": {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9},
-        "trainer": {"batch_size": 64, "epochs": 10},
+        "trainer": {"batch_size": 64},
     }
     profiles: ClassVar[Mapping[str, Any]] = {
-        "quick": {},
+        "quick": {
+            "dataset": {"name": "vision.digits", "size": 16},
+            "model": {
+                "name": "vision.vgg",
+                "blocks": [[1, 16], [1, 32], [2, 64], [2, 128]],
+                "dense": 128,
+            },
+            "optimizer": {"name": "adam", "learning_rate": 0.002},
+            "trainer": {"epochs": 10, "schedule": "cosine"},
+        },
         "book": {
             "dataset": "vision.mnist",
-            "model": "vision.vgg",
+            "model": {"name": "vision.vgg", "init": "xavier"},
             "optimizer": {"name": "sgd", "learning_rate": 0.05},
             "trainer": {"epochs": 1},
         },
