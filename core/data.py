@@ -148,12 +148,25 @@ def split(batch: Any, contexts: Sequence[Any], axis: int = 0) -> list[Any]:
         One shard a context in the batch's own form; None where there are fewer examples than
         contexts.
     """
+    if len(contexts) == 1:
+        return [_moved(batch, contexts[0])]
     n, parts = batch_length(batch, axis), len(contexts)
     bounds = [n * i // parts for i in range(parts + 1)]
     return [
         _cut(batch, begin, end, context, axis) if end > begin else None
         for begin, end, context in zip(bounds, bounds[1:], contexts)
     ]
+
+
+def _moved(item: Any, context: Any) -> Any:
+    """A whole batch on one context."""
+    if isinstance(item, tuple):
+        return tuple(_moved(part, context) for part in item)
+    if isinstance(item, dict):
+        return {key: _moved(part, context) for key, part in item.items()}
+    if isinstance(item, mx.nd.NDArray):
+        return item.as_in_context(context)
+    return item if isinstance(item, list) else mx.nd.array(item, ctx=context, dtype=item.dtype)
 
 
 def cut(batch: Any, pieces: int, axis: int = 0) -> list[Any]:

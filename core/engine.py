@@ -91,7 +91,9 @@ class Engine:
             The loss is not one number for each example.
         """
         updates = self._updates[name]
-        pieces = min(self.accumulate, batch_length(batch, self.batch_axis))
+        pieces = self.accumulate
+        if pieces > 1:
+            pieces = min(pieces, batch_length(batch, self.batch_axis))
         carry = self._carry.setdefault(name, [None] * pieces * len(self.contexts))
         losses: list[Any] = []
         sums: Any = None
@@ -109,7 +111,7 @@ class Engine:
             sums = _added(sums, found)
             losses += vectors
         updates.reduce(used)
-        updates.apply(batch, losses, batch_length(batch, self.batch_axis), self.rate)
+        updates.apply(batch, losses, _first(sums).count, self.rate)
         return sums
 
     def total(self, function: LossFunction, batch: Any) -> Any:
@@ -155,23 +157,22 @@ class Engine:
             if shard is None:
                 vectors.append(None)
                 continue
-            call = self._compiled if self._compiles(function, shard) else self._plain
+            run = self._compiled if self._compiles(function, shard) else self._plain
             with mx.autograd.record() if learn else contextlib.nullcontext():
-                vector, found, carry[i] = call(function, shard, carry[i], i, learn)
-            n = batch_length(shard, self.batch_axis)
-            if vector.shape != (n,):
-                raise DopeError(
-                    f"the loss has shape {vector.shape} for {n} examples",
-                    f"A loss is one number for each example, never a mean: return shape ({n},).",
-                )
+                vector, found, carry[i] = run(function, shard, carry[i], i, learn)
             vectors.append(vector)
-            sums = _added(sums, _each(found, lambda total: Sum(total, n)))  # noqa: B023
+            sums = _added(sums, found)
         return vectors, sums
 
     def _compiled(
         self, function: LossFunction, shard: Any, carry: Any, i: int, learn: bool
     ) -> tuple[Any, Any, Any]:
-        return self._graphs.get(function, i, learn, shard, carry)(shard, carry)
+        graph = self._graphs.get(function, i, learn, shard, carry)
+        vector, totals, new = graph(shard, carry)
+        if graph.examples is None:  # the shapes of one graph never change
+            graph.examples = self._checked(vector, shard)
+        n = graph.examples
+        return vector, _each(totals, lambda total: Sum(total, n)), new
 
     def _plain(
         self, function: LossFunction, shard: Any, carry: Any, i: int, learn: bool
@@ -179,8 +180,19 @@ class Engine:
         self._imperative = True
         result = function(self.nets, shard, carry)
         found, new = result if isinstance(result, tuple) else (result, None)
-        vector = next(iter(found.values())) if isinstance(found, Mapping) else found
-        return vector, _each(found, lambda each: each.detach().sum()), _detached(new)
+        vector = _first(found)
+        n = self._checked(vector, shard)
+        return vector, _each(found, lambda each: Sum(each.detach().sum(), n)), _detached(new)
+
+    def _checked(self, vector: Any, shard: Any) -> int:
+        """The number of examples, of which the loss must have one number each."""
+        n = batch_length(shard, self.batch_axis)
+        if vector.shape != (n,):
+            raise DopeError(
+                f"the loss has shape {vector.shape} for {n} examples",
+                f"A loss is one number for each example, never a mean: return shape ({n},).",
+            )
+        return n
 
     @property
     def random(self) -> bool:
@@ -295,6 +307,11 @@ def _each(found: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(found, Mapping):
         return {key: function(value) for key, value in found.items()}
     return function(found)
+
+
+def _first(found: Any) -> Any:
+    """The value, or the first of a mapping."""
+    return next(iter(found.values())) if isinstance(found, Mapping) else found
 
 
 def _added(left: Any, right: Any) -> Any:

@@ -9,7 +9,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from dope.core.backend import mx, nd
 from dope.core.errors import DopeError
@@ -89,6 +89,7 @@ class Graph:
         self, function: Callable[..., Any], place: int, nets: Any, shard: Any, carry: Any
     ) -> None:
         self.place = place
+        self.examples: Optional[int] = None  # of the shard, once the engine has checked the loss
         arrays = leaves((shard, carry))
         inputs = [mx.sym.var(f"input{i}") for i in range(len(arrays))]
         shard_symbols, carry_symbols = rebuild((shard, carry), iter(inputs))

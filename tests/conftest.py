@@ -171,7 +171,7 @@ class Toy:
         """Start a run, send it a signal once it has so many checkpoints; code, stderr, folder."""
         process = self.start("run", "toy.regression", "--runs", runs, *args)
         began = time.monotonic()
-        while len(list(runs.glob("*/*/checkpoints/*.json"))) < checkpoints:
+        while len(list(runs.glob("*/*/checkpoints/[0-9]*.json"))) < checkpoints:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() - began < 60
             time.sleep(0.005)
