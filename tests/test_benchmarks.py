@@ -1,0 +1,158 @@
+"""The benchmark of the classifiers: its arithmetic, its loops by hand, and how it fails.
+
+Measures nothing: speeds are for a quiet machine.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "classifiers.py"
+
+
+def load(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the program adds the folder of its loops
+    yield load("benchmark_of_classifiers", FILE)
+    for name in ("cases", "gluon_models"):
+        sys.modules.pop(name, None)
+
+
+def test_medians_and_ratios(bench):
+    def rates(*values):
+        return [{"examples_per_s": value} for value in values]
+
+    answers = {
+        "mlp-64": {
+            "dope": rates(90.0, 300.0, 100.0),
+            "book": rates(40.0, 39.0, 41.0),
+            "torch_eager": rates(80.0, 70.0, 900.0),
+            "torch_compiled": ["no compiler"],
+        }
+    }
+    (row,) = bench.rows_of(answers)
+    assert row["median"] == {"dope": 100.0, "book": 40.0, "torch_eager": 80.0}
+    assert row["ratio"] == {"dope/torch_eager": 1.25, "dope/book": 2.5}
+    assert row["failed"] == {"torch_compiled": "no compiler"}
+    last = bench.page([row]).splitlines()[-1]
+    assert last == "| mlp-64 | 40 |  |  | 100 | 80 |  | 1.25 |  | 2.50 |  |  |"
+
+
+def test_images_are_idx_files(bench, tmp_path):
+    bench.write_images(tmp_path, 200, test=30)
+    raw = (tmp_path / "train-images-idx3-ubyte").read_bytes()
+    assert raw[:16] == bytes.fromhex("00000803 000000c8 0000001c 0000001c")
+    assert len(raw) == 16 + 200 * 784
+    assert (tmp_path / "t10k-labels-idx1-ubyte").read_bytes()[:8].hex() == "000008010000001e"
+    images, labels = bench.sys.modules["cases"].read_images(tmp_path)
+    assert images.shape == (200, 28, 28) and set(labels) == set(range(10))
+    assert images[3, 2, 1] == raw[16 + 3 * 784 + 2 * 28 + 1]
+
+
+def test_child_sees_no_settings_and_says_why_it_fails(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("MXNET_ENGINE_TYPE", "NaiveEngine")
+    code = "import json, os; print('noise'); print(json.dumps({'seen': sorted(os.environ)}))"
+    seen = bench.child([sys.executable, "-c", code], tmp_path)["seen"]
+    assert "PATH" in seen and "TORCHINDUCTOR_CACHE_DIR" in seen
+    assert not [key for key in seen if key.startswith(("OMP_", "MXNET_"))]
+    with pytest.raises(bench.Failed, match=r"^ValueError: no such thing$"):
+        bench.child([sys.executable, "-c", "raise ValueError('no such thing')"], tmp_path)
+    with pytest.raises(bench.Failed, match="no line of JSON"):
+        bench.child([sys.executable, "-c", "print('done')"], tmp_path)
+    with pytest.raises(bench.Failed, match="No such file"):
+        bench.child([str(tmp_path / "python")], tmp_path)
+
+
+def test_missing_torch_is_said_and_the_rest_is_measured(bench, capsys, monkeypatch):
+    monkeypatch.delenv("DOPE_TORCH_PYTHON", raising=False)
+    pythons, about = bench.interpreters(bench.arguments([]))
+    assert list(pythons) == ["book", "bare", "bare_flat", "dope"]
+    assert about["versions"]["mxnet"] == "1.9.1" and about["threads"] >= 1
+    assert "PyTorch is left out: give --torch PYTHON" in capsys.readouterr().err
+    bench.interpreters(bench.arguments(["--torch", "/nowhere/python"]))
+    assert "/nowhere/python: No such file" in capsys.readouterr().err
+
+
+def test_another_model_or_no_learning_is_refused(bench, tmp_path, monkeypatch):
+    told = {"parameters": 269322, "loss": 1.0, "examples_per_s": 5.0}
+    monkeypatch.setattr(bench, "child", lambda command, folder: dict(told))
+    given = ("python", "mlp-64", "bare", tmp_path, 1.0, 2)
+    assert bench.measure(*given)["examples_per_s"] == 5.0
+    told["loss"] = float("nan")
+    with pytest.raises(bench.Failed, match="does not learn"):
+        bench.measure(*given)
+    told.update(loss=1.0, parameters=7)
+    with pytest.raises(bench.Failed, match="7 parameters, not 269322"):
+        bench.measure(*given)
+
+
+@pytest.mark.parametrize("case", ["mlp-64", "lenet", "vgg"])
+def test_flat_loop_learns_what_the_plain_one_does(bench, tmp_path, case):
+    loops = load("benchmark_bare_loop", FILE.parent / "classifiers" / "bare_loop.py")
+    nd, known = loops.nd, bench.CASES[case]
+    bench.write_images(tmp_path, 192)
+    plain, flat = loops.Bare(known, tmp_path), loops.BareFlat(known, tmp_path)
+    pairs = list(zip(plain.net.collect_params().values(), flat.net.collect_params().values()))
+    for a, b in pairs:
+        b.data()[:] = a.data()
+    before = flat.weights.asnumpy()
+    assert before.size == known.parameters == loops.gluon_models.count(flat.net)
+    for start in range(0, 192, known.batch if known.batch < 192 else 64):
+        for seed, loop in ((start, plain), (start, flat)):
+            loops.mx.random.seed(seed)  # the same dropout
+            loop.step(loop.images[start : start + 64], loop.labels[start : start + 64])
+    nd.waitall()
+    assert np.abs(flat.weights.asnumpy() - before).max() > 1e-3
+    for a, b in pairs:
+        np.testing.assert_allclose(a.data().asnumpy(), b.data().asnumpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_interrupt_ends_the_child_and_writes_nothing(tmp_path):
+    command = [sys.executable, str(FILE), "--tools", "book", "--only", "mlp-64", "--seconds", "600"]
+    results = FILE.with_suffix(".json")
+    before = results.read_bytes() if results.exists() else None
+    parent = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+    if not children.exists():
+        parent.kill()
+        pytest.skip("this system does not list a process's children")
+    began, loop = time.monotonic(), None
+    while loop is None and time.monotonic() - began < 60:
+        time.sleep(0.05)
+        for pid in children.read_text().split():
+            if b"book_loop.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                loop = int(pid)
+    assert loop, "the child never started"
+    os.kill(parent.pid, signal.SIGINT)
+    _, err = parent.communicate(timeout=30)
+    assert parent.returncode == 130 and err.endswith("interrupted: nothing was written\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(loop, 0)
+    assert (results.read_bytes() if results.exists() else None) == before
+
+
+def test_results_that_stand_there_are_whole(bench):
+    results = FILE.with_suffix(".json")
+    if not results.exists():
+        pytest.skip("nothing was measured yet")
+    made = json.loads(results.read_text())
+    assert [row["case"] for row in made["rows"]] == list(bench.CASES)
+    assert bench.page(made["rows"]) in bench.PAGE.read_text(encoding="utf-8")
