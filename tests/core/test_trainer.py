@@ -53,7 +53,7 @@ def test_a_signal_saves_names_the_run_and_the_rest_has_the_same_bits(
     assert err == f"interrupted. Go on with: dope resume {run}\n"
     result = result_of(run)
     assert result["status"] == "interrupted" and 10 <= result["steps"] < 30
-    saved = max(p.stem for p in (run / "checkpoints").glob("*.json"))
+    saved = max(p.stem for p in (run / "checkpoints").glob("[0-9]*.json"))
     assert int(saved) == result["steps"]  # not a step was lost
     resumed(inside, run)
     assert toy.final_arrays(run) == toy.final_arrays(whole[1])
