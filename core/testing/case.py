@@ -115,9 +115,17 @@ class Case:
         return made
 
     def built(
-        self, check: str, contexts: str = "cpu(0)", *, hybridize: bool = True
+        self,
+        check: str,
+        contexts: str = "cpu(0)",
+        *,
+        hybridize: bool = True,
+        values: bool = False,
     ) -> tuple[Any, Noting]:
-        """The task with its data read and its networks built, as `api.run` does it."""
+        """The task with its data read and its networks built, as `api.run` does it.
+
+        ``values`` are those of losses, and then the engine notes them.
+        """
         from dope.core import api, backend
         from dope.core.engine import Engine
 
@@ -132,8 +140,9 @@ class Case:
             backend.contexts(contexts),
             batch_axis=task.batch_axis,
             hybridize=hybridize,
+            accumulate=task.options.accumulate,
         )
-        return task, Noting(engine)
+        return task, Noting(engine, values=values)
 
     def step(self, task: Any, engine: Noting) -> None:
         """Learn on the task's own batches."""

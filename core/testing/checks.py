@@ -86,7 +86,7 @@ def check_run(case: Case) -> None:
 
 def check_loss(case: Case) -> None:
     """Each loss is finite, and one number for each example, at every step."""
-    task, engine = case.built("loss")
+    task, engine = case.built("loss", values=True)
     stopped: Optional[Exception] = None
     try:
         case.step(task, engine)

@@ -19,10 +19,18 @@ class Vector(NamedTuple):
 
 
 class Noting:
-    """An engine that notes the losses which pass through it, and is otherwise the engine."""
+    """An engine that notes the losses which pass through it, and is otherwise the engine.
 
-    def __init__(self, engine: Any) -> None:
-        self._engine = engine
+    Parameters
+    ----------
+    engine
+        The engine.
+    values
+        Note their values too. They are then never compiled, for a graph cannot be looked into.
+    """
+
+    def __init__(self, engine: Any, *, values: bool = False) -> None:
+        self._engine, self._values = engine, values
         self.vectors: list[Vector] = []
         self.losses: dict[str, tuple[Any, Any]] = {}  # group to its loss function and a batch
         self._wrapped: dict[Any, Any] = {}
@@ -48,6 +56,8 @@ class Noting:
         return {key: vector.asnumpy() for key, vector in named_vectors(result).items()}
 
     def _noted(self, name: str, loss: Any) -> Any:
+        if not self._values:
+            return loss
         from dope.core.data import batch_length
 
         def noted(nets: Any, shard: Any, carry: Any) -> Any:
