@@ -14,7 +14,7 @@ import numpy as np
 from dope.core.backend import mx, nd
 from dope.core.data import batch_length, cut, head, split
 from dope.core.errors import DopeError, RunError
-from dope.core.graphs import Graphs
+from dope.core.graphs import Graphs, leaves, rebuild
 from dope.core.metrics import Sum
 from dope.core.task import Group, LossFunction, blocks, parameters
 from dope.core.updates import Updates
@@ -64,7 +64,7 @@ class Engine:
             net.initialize(ctx=self.contexts)
         self._updates = {name: Updates(group, self.contexts) for name, group in groups.items()}
         self._graphs = Graphs(nets)
-        self._imperative = self._prepared = False
+        self._imperative = False
         self._carry: dict[str, list[Any]] = {}
 
     def minimize(self, name: str, loss: LossFunction, batch: Any) -> Any:
@@ -94,12 +94,12 @@ class Engine:
         pieces = self.accumulate
         if pieces > 1:
             pieces = min(pieces, batch_length(batch, self.batch_axis))
-        carry = self._carry.setdefault(name, [None] * pieces * len(self.contexts))
+        carry = self._carry.setdefault(name, [None] * self.accumulate * len(self.contexts))
         losses: list[Any] = []
         sums: Any = None
         for number, piece in enumerate(cut(batch, pieces, self.batch_axis)):
             shards = split(piece, self.contexts, self.batch_axis)
-            self._prepare(loss, shards)
+            self._prepare(updates, loss, shards)
             places = slice(number * len(shards), (number + 1) * len(shards))
             states = carry[places]
             vectors, found = self._forward(loss, shards, states, learn=True)
@@ -127,19 +127,17 @@ class Engine:
         shards = split(batch, self.contexts, self.batch_axis)
         return [function(self.nets, shard) for shard in shards if shard is not None]
 
-    def _prepare(self, function: LossFunction, shards: Sequence[Any]) -> None:
-        """Before the first update: find the shapes left to the data, and lay parameters out."""
-        if self._prepared:
+    def _prepare(self, updates: Updates, function: LossFunction, shards: Sequence[Any]) -> None:
+        """Before a group's first update: find the shapes left to the data, and lay it out."""
+        if updates.prepared:
             return
-        if any(p._data is None for _, p in self._named()):
+        if any(p._data is None for p in updates.parameters):
             first = next(shard for shard in shards if shard is not None)
             if self._compiles(function, first):
                 self._graphs.get(function, 0, True, first, None)
             else:
                 function(self.nets, head(first, 1, self.batch_axis), None)
-        for updates in self._updates.values():
-            updates.prepare()
-        self._prepared = True
+        updates.prepare()
 
     def _compiles(self, function: LossFunction, shard: Any) -> bool:
         return self.hybridize and self._graphs.can(function, shard)
@@ -197,7 +195,8 @@ class Engine:
     @property
     def random(self) -> bool:
         """Whether a step may draw random numbers from MXNet or NumPy."""
-        return self._imperative or self._graphs.random
+        updates = any(each.random for each in self._updates.values())
+        return self._imperative or updates or self._graphs.random
 
     def start_epoch(self) -> None:
         """Forget carried states."""
@@ -292,8 +291,9 @@ class Engine:
                 )
             parameter.shape = value.shape
             parameter._finish_deferred_init()  # the shape that was to come from data is known now
-            others = [arrays[k] for k in sorted(arrays) if k.endswith(f"/{key}") and k[:8] == "context/"]
-            own = [value, *others]
+            own = [value]
+            while f"context/{len(own)}/{key}" in arrays:
+                own.append(arrays[f"context/{len(own)}/{key}"])
             if len(own) != len(self.contexts):  # of learned parameters all copies are equal
                 own = [np.mean(own, axis=0, dtype=value.dtype)] * len(self.contexts)
             for copy, each in zip(parameter.list_data(), own):
@@ -324,8 +324,6 @@ def _added(left: Any, right: Any) -> Any:
 
 
 def _detached(carry: Any) -> Any:
-    if isinstance(carry, mx.nd.NDArray):
-        return carry.detach()
-    if isinstance(carry, (list, tuple)):
-        return type(carry)(_detached(each) for each in carry)
-    return carry
+    """A carry without its past; what is no array stays as it is."""
+    past = (each.detach() if isinstance(each, nd.NDArray) else each for each in leaves(carry))
+    return rebuild(carry, past)

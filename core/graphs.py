@@ -18,7 +18,16 @@ from dope.core.task import blocks
 MOST = 6  # graphs of one function that keep memory of their own; the oldest makes room
 
 # Operators that draw random numbers while they compute
-_RANDOM = re.compile(r"(?i)dropout|random|sample|shuffle|uniform|normal|^rnn$|multinomial")
+_RANDOM = re.compile(r"(?i)dropout|random|sample|shuffle|uniform|normal(?!iz)|^rnn$|multinomial")
+
+# What a function raises that asks symbols for shapes or values
+UNTRACEABLE = (
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    AssertionError,
+    mx.base.NotImplementedForSymbol,
+)
 
 
 class Graphs:
@@ -95,7 +104,7 @@ class Graph:
         shard_symbols, carry_symbols = rebuild((shard, carry), iter(inputs))
         try:
             result = function(nets, shard_symbols, carry_symbols)
-        except (TypeError, AttributeError, NotImplementedError, AssertionError) as error:
+        except UNTRACEABLE as error:
             name = getattr(function, "__qualname__", str(function))
             raise DopeError(
                 f"{name} cannot be compiled: {error}",

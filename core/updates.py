@@ -40,15 +40,16 @@ class Updates:
             optimizer.param_dict = dict(enumerate(self.parameters))  # for lr_mult and wd_mult
             if group.optimizer == "lars":  # leaves biases and batch norm unscaled, by name
                 optimizer.idx2name = {j: p.name for j, p in enumerate(self.parameters)}
+        self.prepared = False
         self.states: list[list[Any]] = []  # of each context, for each parameter
         self._places: list[list[Place]] = []
         self._rate = getattr(self.optimizers[0], "lr", None)
-        self._draws = group.optimizer == "sgld"
+        self.random = group.optimizer == "sgld"  # adds noise to each update
         self._pieces: list[list[Any]] = []  # sums of the gradients of the pieces of one batch
 
     def prepare(self) -> None:
         """Make the optimizer's states; all parameters must have their shapes by now."""
-        if self.states:
+        if self.prepared:
             return
         for i, optimizer in enumerate(self.optimizers):
             weights = [p.list_data()[i] for p in self.parameters]
@@ -64,6 +65,7 @@ class Updates:
                     for j, (weight, p) in enumerate(zip(weights, self.parameters))
                 ]
             )
+        self.prepared = True
 
     def collect(self, used: Sequence[bool]) -> None:
         """Add the gradients of one piece of a batch up; a context without examples adds none."""
@@ -110,7 +112,7 @@ class Updates:
                 _clip([place.grad for place in places], self.clip * n)
             if hasattr(optimizer, "look"):
                 optimizer.look(batch[0].as_in_context(context), _gathered(losses, context))
-            if self._draws and places is not self._places[0]:
+            if self.random and places is not self._places[0]:
                 for place, first in zip(places, self._places[0]):
                     first.weight.copyto(place.weight)  # its noise must be the same everywhere
                 continue
@@ -207,7 +209,7 @@ class Place:
         inplace.update(self.rule, optimizer, step, views, _scratch(views[0].dtype.char))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _scratch(dtype: str) -> np.ndarray:
     return np.empty((2, inplace.BLOCK), dtype)
 
