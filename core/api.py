@@ -315,7 +315,7 @@ def _trained(
     sections: Mapping[str, Any],
     best: bool,
 ) -> tuple[Task, Engine, RunDirectory]:
-    from dope.core import checkpoint
+    from dope.core import backend, checkpoint
 
     directory, config, settings = _recall(registry, run, runs, overrides, sections)
     path = directory.checkpoints / "best.json"
@@ -331,6 +331,7 @@ def _trained(
     engine.restore(saved.arrays, saved.meta["updates"])
     engine.settle()
     engine.average()
+    backend.seed(settings["seed"])  # whatever the task draws, it draws the same each time
     return task, engine, directory
 
 

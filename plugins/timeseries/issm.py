@@ -366,7 +366,13 @@ class InnovationStateSpace(Task):
             "dataset": "timeseries.nile",
             "model": {"name": "timeseries.issm", "trend": False, "seasonal": 1},
         },
+        "tiny": {
+            "dataset": {"name": "timeseries.simulated", "series": 5, "length": 24, "holdout": 4},
+            "model": {"name": "timeseries.issm", "seasonal": 1},
+            "task": {"plots": 0},
+        },
     }
+    exempt = {"other_seed": "starts at fixed values and draws nothing"}
 
     threads = 1  # each operator is small: a second thread would only wait
 

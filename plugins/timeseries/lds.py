@@ -73,9 +73,12 @@ class LinearDynamicalSystem(Task):
             "model": {"name": "timeseries.lds", "init": "truth"},
             "trainer": {"epochs": 0},
         },
+        "tiny": {
+            "dataset": {"name": "timeseries.rotation", "series": 5, "length": 24, "holdout": 4},
+            "task": {"steps": 4, "plots": 0},
+        },
     }
-
-    threads = 1  # each operator is small: a second thread would only wait
+    contract: ClassVar[Mapping[str, Any]] = {"other_seed": {"model": {"init": "random"}}}
 
     threads = 1  # each operator is small: a second thread would only wait
 

@@ -255,6 +255,10 @@ class Alex(Classifier):
             "trainer": {"epochs": 2, "batch_size": 16},
         },
     }
+    contract: ClassVar[Mapping[str, Any]] = {
+        "contexts": {"model": {"dropout": 0.0}},
+        "hybrid": {"model": {"dropout": 0.0}},
+    }
 
 
 class VeryDeep(Classifier):
@@ -295,4 +299,8 @@ class VeryDeep(Classifier):
             "model": {"name": "vision.vgg", "blocks": [[1, 4], [1, 4]], "dense": 8},
             "trainer": {"epochs": 2, "batch_size": 16},
         },
+    }
+    contract: ClassVar[Mapping[str, Any]] = {
+        "contexts": {"model": {"dropout": 0.0}},
+        "hybrid": {"model": {"dropout": 0.0}},
     }

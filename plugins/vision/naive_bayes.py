@@ -171,6 +171,14 @@ class NaiveBayesClassifier(Classifier):
     profiles: ClassVar[Mapping[str, Any]] = {
         "quick": {},
         "book": {"dataset": "vision.mnist"},
+        "tiny": {
+            "dataset": {"name": "vision.digits", "train": 200},
+            "trainer": {"batch_size": 64},
+        },
+    }
+    exempt: ClassVar[Mapping[str, str]] = {
+        "examples": "no group has a loss: it counts pixels",
+        "other_seed": "counts do not depend on the order",
     }
 
     def groups(self, nets: Any) -> dict[str, Group]:
