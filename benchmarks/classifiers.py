@@ -207,7 +207,7 @@ def machine() -> dict[str, Any]:
         pass
     load = round(os.getloadavg()[0], 2)
     if load > 0.5:
-        say(f"the load of the last minute is {load}: while other programs run, threads that wait for")
+        say(f"the load of the last minute is {load}: while others run, threads that wait for")
         say("each other suffer most, and not alike in all tools; take no ratio from such a run")
     return {"processor": name, "logical_cpus": os.cpu_count(), "load_before": load}
 
