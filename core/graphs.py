@@ -126,7 +126,7 @@ class Graph:
         self._inputs = [number[name] if name in number else known[name] for name in order]
         data = [i for i, name in enumerate(order) if name in number]
         rest = [i for i, name in enumerate(order) if name not in number]
-        flags = {"static_alloc": True, "static_shape": True}
+        flags: dict[str, Any] = {"static_alloc": True, "static_shape": True}
         flags.update(data_indices=data, param_indices=rest)
         self._call = nd.CachedOp(symbol, list(flags.items()))
 

@@ -23,14 +23,14 @@ class Step(NamedTuple):
         Learning rate and weight decay.
     scale
         What the gradient is multiplied with first: 1 / examples.
-    count
+    number
         Number of this update, from 1.
     """
 
     rate: float
     decay: float
     scale: float
-    count: int
+    number: int
 
 
 Arrays = Sequence[np.ndarray]
@@ -87,7 +87,7 @@ def _adam(optimizer: Any, step: Step, arrays: Arrays, t: np.ndarray, u: np.ndarr
     """Kingma and Ba (2015), section 2, with the two corrections moved into the rate."""
     w, g, mean, square = arrays
     beta1, beta2 = optimizer.beta1, optimizer.beta2
-    rate = step.rate * math.sqrt(1 - beta2**step.count) / (1 - beta1**step.count)
+    rate = step.rate * math.sqrt(1 - beta2**step.number) / (1 - beta1**step.number)
     np.multiply(g, step.scale, t)
     _decay(step, w, t, u)  # MXNet cuts after decay here, and before it elsewhere
     _cut(optimizer, t)

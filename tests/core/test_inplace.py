@@ -124,7 +124,7 @@ def test_blocks_make_no_difference(rule, n):
     rng = np.random.default_rng(n)
     whole = [rng.normal(size=n) ** 2 for _ in range(2 + states)]
     parts = [array.copy() for array in whole]
-    step = inplace.Step(rate=0.1, decay=0.01, scale=0.5, count=3)
+    step = inplace.Step(rate=0.1, decay=0.01, scale=0.5, number=3)
     rule = inplace.rule_for(optimizer)
     gradient = whole[1].copy()
     inplace.update(rule, optimizer, step, whole, np.full((2, BLOCK), np.nan))
