@@ -5,6 +5,8 @@ Holds the accumulation and figures for single examples; which are summed is the 
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any, Callable
 
 from dope.core.backend import nd
@@ -50,9 +52,9 @@ class Sum:
         return self
 
     def _collapse(self) -> None:
-        if len(self._parts) > 1:  # from left to right, wherever the list was cut before
+        if len(self._parts) > 1:
             here = self._parts[0].context
-            self._parts = [nd.add_n(*(part.as_in_context(here) for part in self._parts))]
+            self._parts = [_from_the_left([part.as_in_context(here) for part in self._parts])]
 
     @property
     def total(self) -> Any:
@@ -65,6 +67,13 @@ class Sum:
         if not self._parts or not self.count:
             return float("nan")
         return float(self.total.asscalar()) / self.count
+
+
+def _from_the_left(parts: list[Any]) -> Any:
+    """Sum in this order, so that its bits do not depend on where a list was added up before."""
+    if len(parts) < 5:  # of three or four, add_n adds the last ones first
+        return functools.reduce(operator.add, parts)
+    return nd.add_n(*parts)
 
 
 def accuracy(output: Any, target: Any) -> Any:
