@@ -43,12 +43,13 @@ class Trainer:
                 at a point to resume from (every log_every steps, and where a checkpoint is due):
                     read the sums, check that they are finite
                     seed from (seed, epoch, step); save if due
-            evaluate, tell the callbacks, write metrics.jsonl
+            seed from (seed, epoch, step); evaluate, tell the callbacks, write metrics.jsonl
             save a checkpoint; stop when told to, when settled, or when patience is over
 
     Generator states cannot be read back from MXNet, so randomness is seeded anew at each point
     where a checkpoint can be taken: a run that is killed and resumed ends with the same bits.
-    Where no step draws random numbers, every step is such a point, and nothing is seeded.
+    Where nothing draws random numbers, every step is such a point, and nothing is seeded. A task
+    with a step or an evaluation of its own is taken to draw some.
 
     Parameters
     ----------
@@ -161,16 +162,23 @@ class Trainer:
         steps = self.options.checkpoint_steps
         due = steps is not None and self.total_steps % steps == 0
         point = due or self.step % self.options.log_every == 0
-        if not point and not (self._signals and not self.engine.random):
+        if not point and not (self._signals and not self._random):
             return True
         self._means()
         if self._signals and not self.engine.carries:
             return False
-        if self.engine.random:
+        if self._random:
             seed_all(self.seed, self.epoch, self.step)
         if (due or self._late()) and not self.engine.carries:
             self.save()
         return True
+
+    @property
+    def _random(self) -> bool:
+        """Whether random numbers may be drawn on the way from one point to the next."""
+        kind = type(self.task)
+        own = kind.step is not Task.step or kind.evaluate is not Task.evaluate
+        return own or self.engine.random
 
     def _late(self) -> bool:
         """Whether ``checkpoint_every`` is a time, and it is over."""
@@ -186,6 +194,8 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         metrics = self._means()
+        if self._random:
+            seed_all(self.seed, self.epoch, self.step)
         self._sums, self.step = {}, 0
         self.epoch += 1
         self._tell("on_epoch_end", metrics)
@@ -248,11 +258,11 @@ class Trainer:
             arrays[f"sum/{key}"] = value.total.asnumpy()
         meta = {key: getattr(self, key) for key in POSITION}
         meta |= {"updates": updates, "counts": {k: v.count for k, v in self._sums.items()}}
-        name = name or f"{self.total_steps:09d}"
+        if not name:  # the best one is not resumed from
+            name, self._saved_at = f"{self.total_steps:09d}", time.monotonic()
         path = checkpoint.save(
             self.run.checkpoints, Checkpoint(arrays, meta), name=name, keep=self.options.keep
         )
-        self._saved_at = time.monotonic()
         self._tell("on_checkpoint", path)
 
     def restore(self, saved: Checkpoint) -> None:
