@@ -293,3 +293,141 @@ def test_bfgs_sees_the_losses_of_the_rows_of_every_shard(contexts):
     losses, settled = engine.rows("main")
     np.testing.assert_allclose(losses, 0, atol=1e-12)
     assert settled.shape == (7,)
+
+
+def weighted(net, shard, carry):
+    x, y, weight = shard
+    return weight * nd.square(net(x) - y)
+
+
+@pytest.mark.parametrize("clip", [None, 0.2])
+@pytest.mark.parametrize("contexts", [ONE, TWO], ids=["one", "two"])
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_pieces_of_a_batch_make_the_update_of_the_whole(name, contexts, clip):
+    """13 examples in pieces of 4, 4 and 5, each on two contexts; then 2, fewer than pieces."""
+    weight = np.random.default_rng(5).uniform(0, 3, 13)
+    found = []
+    for where, pieces in ((ONE, 1), (contexts, 3), (contexts, 5)):
+        net = Line()
+        groups = {"main": Group([net], name, {"learning_rate": 0.05}, clip)}
+        engine = Engine(net, groups, where, accumulate=pieces)
+        losses = []
+        for rows in (slice(None), slice(2), slice(3, 13), slice(None)):
+            whole = (*batch(rows), nd.array(weight[rows], dtype="float64"))
+            losses.append(engine.minimize("main", weighted, whole).mean())
+        assert engine._updates["main"]._pieces == []  # no sums are kept from batch to batch
+        copies = weights(engine)
+        for copy in copies[1:]:
+            np.testing.assert_array_equal(copy, copies[0])
+        found.append((losses, copies[0]))
+    for losses, end in found[1:]:
+        np.testing.assert_allclose(losses, found[0][0], rtol=1e-12)
+        np.testing.assert_allclose(end, found[0][1], rtol=1e-6 if clip else 1e-10)
+
+
+def test_a_short_first_batch_leaves_room_for_the_states_of_later_pieces():
+    def loss(net, shard, carry):
+        x, y = shard
+        return nd.square(net(x) - y), [x.sum()]
+
+    net = Line()
+    groups = {"main": Group([net], "sgd", {"learning_rate": 0.05})}
+    engine = Engine(net, groups, TWO, accumulate=3)
+    for rows in (slice(2), slice(None)):
+        engine.minimize("main", loss, batch(rows))
+    assert engine.carries
+
+
+def normalized(contexts, **options):
+    net = mx.gluon.nn.HybridSequential()
+    net.add(mx.gluon.nn.Dense(5, in_units=4), mx.gluon.nn.BatchNorm(in_channels=5, momentum=0.5))
+    net.add(mx.gluon.nn.Dense(1, in_units=5))
+    seed(3)
+    engine = Engine(net, {"main": Group([net], "sgd", {"learning_rate": 0.1})}, contexts, **options)
+    return net, engine
+
+
+def single(rows=slice(None)):
+    return tuple(each.astype("float32") for each in batch(rows))
+
+
+def column(net, shard, carry):
+    x, y = shard
+    return nd.square(net(x).reshape((-1,)) - y)
+
+
+def moving(net):
+    return [
+        [copy.asnumpy() for copy in p.list_data()]
+        for p in (net[1].running_mean, net[1].running_var)
+    ]
+
+
+def test_batch_norm_differs_on_contexts_and_average_makes_them_one():
+    """Each context normalizes with the moments of its own shard: MXNet's layer knows no other.
+
+    So the update is not that of one context, the copies of what is learned still agree, and the
+    moving averages part until they are averaged.
+    """
+    (net, engine), (alone, other) = normalized(TWO), normalized(ONE)
+    for p, q in zip(net.collect_params().values(), alone.collect_params().values()):
+        q.set_data(p.data(mx.cpu(0)))
+    w, b = (p.data(mx.cpu(0)).asnumpy() for p in (net[0].weight, net[0].bias))
+    engine.minimize("main", column, single())
+    other.minimize("main", column, single())
+    hidden = X @ w.T + b
+    for i, rows in enumerate((slice(0, 6), slice(6, 13))):  # the shards
+        found = [each[i] for each in moving(net)]
+        np.testing.assert_allclose(found[0], 0.5 * hidden[rows].mean(0), atol=1e-5)
+        np.testing.assert_allclose(found[1], 0.5 + 0.5 * hidden[rows].var(0), rtol=1e-4)
+    ours, theirs = net[2].weight.list_data(), alone[2].weight.data().asnumpy()
+    np.testing.assert_array_equal(ours[0].asnumpy(), ours[1].asnumpy())
+    assert abs(ours[0].asnumpy() - theirs).max() > 1e-4
+    before = moving(net)
+    engine.average()
+    for (one, two), (first, second) in zip(moving(net), before):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_allclose(one, (first + second) / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("hybridize", [True, False])
+def test_evaluation_does_not_depend_on_contexts_once_they_are_averaged(hybridize):
+    _, engine = normalized(THREE, hybridize=hybridize)
+    for rows in (slice(None), slice(1, 9), slice(2, 4)):
+        engine.minimize("main", column, single(rows))
+    apart = engine.total(column, single()).mean()
+    arrays, counts = engine.state()
+    engine.average()
+    together = engine.total(column, single()).mean()
+    assert together != pytest.approx(apart, rel=1e-5)
+    for contexts in (ONE, TWO):
+        _, other = normalized(contexts, hybridize=hybridize)
+        other.restore(arrays, counts)  # the mean, where their number is another
+        assert other.total(column, single()).mean() == pytest.approx(together, rel=1e-5)
+
+
+def test_a_checkpoint_holds_what_each_context_has_counted():
+    """Of twelve contexts: their order is that of numbers, not of texts."""
+    many = [mx.cpu(i) for i in range(12)]
+    net, engine = normalized(many)
+    engine.minimize("main", column, single())
+    arrays, counts = engine.state()
+    own = [key for key in arrays if key.startswith("context/")]
+    names = {"net.1.running_mean", "net.1.running_var"}
+    assert sorted(own) == sorted(f"context/{i}/{name}" for i in range(1, 12) for name in names)
+    again, other = normalized(many)
+    other.restore(arrays, counts)
+    for one, two in zip(moving(net), moving(again)):
+        np.testing.assert_array_equal(np.array(one), np.array(two))
+    for each in (engine, other):  # and they go on with the same bits
+        each.minimize("main", column, single(slice(5)))
+    for key, value in engine.state()[0].items():
+        np.testing.assert_array_equal(value, other.state()[0][key], err_msg=key)
+    few, third = normalized(THREE)
+    third.restore(arrays, counts)
+    everyone = [f"context/{i}/net.1.running_mean" for i in range(1, 12)]
+    wanted = np.mean([arrays[k] for k in ["parameter/net.1.running_mean", *everyone]], axis=0)
+    for copy in moving(few)[0]:
+        np.testing.assert_allclose(copy, wanted, rtol=1e-6)
+    _, alone = normalized(ONE)
+    assert not [key for key in alone.state()[0] if key.startswith("context/")]
