@@ -64,7 +64,9 @@ def test_pages_hold_commands():
 @pytest.mark.parametrize("command", commands())
 def test_command_parses(command):
     name, *args = shlex.split(command)[1:]
-    if "trnd" in command:
+    if not args and name in ("run", "resume", "eval", "predict", "show"):
+        assert name in cli.commands  # its name alone, in a sentence
+    elif "trnd" in command:
         done = CliRunner().invoke(cli, ["run", *args, "--dry-run"])
         said = re.search(r"^error: model\.trnd.*(?= …$)", PAGES["docs/first-run.md"], flags=re.M)[0]
         assert done.exit_code == 2 and done.output.startswith(said), done.output
@@ -117,16 +119,19 @@ def test_options_exist(registry, page):
         known |= {f"optimizer.{option}" for option in options}
     known |= {f"trainer.{o}" for o in part_signature(registry, "trainer", "trainer").options}
     pattern = r"(?<![\w/.])((?:task|dataset|model|loss|optimizer|trainer)\.[A-Za-z]\w*)"
-    text = re.sub(r"(core|plugins|demo)[/.][\w/.]+", "", PAGES[page])
-    said = {word for word in re.findall(pattern, text) if not word.endswith(".py")}
+    text = re.sub(r"^```(python|text)\n.*?^```", "", PAGES[page], flags=re.S | re.M)
+    text = re.sub(r"(core|plugins|demo)[/.][\w/.]+", "", text)
+    said = {word for word in re.findall(pattern, text) if not word.endswith((".py", ".md"))}
     wrong_on_purpose, of_the_example = "model.trnd", "dataset.n"
     assert said <= known | {wrong_on_purpose, of_the_example}, said - known
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_part_names_exist(registry, page):
-    known = {e.name for kind in ("task", "dataset", "model") for e in registry.entries(kind)}
-    said = set(re.findall(r"(?<![\w/])timeseries\.(?!py\b)[a-z]\w*", PAGES[page]))
+    kinds = ("task", "dataset", "model", "loss")
+    known = {e.name for kind in kinds for e in registry.entries(kind)}
+    pattern = r"(?<![\w/.])(?:timeseries|vision|losses)\.(?!py\b|md\b)[a-z]\w*"
+    said = set(re.findall(pattern, PAGES[page]))
     assert said <= known, said - known
 
 
@@ -183,7 +188,17 @@ def run(path: Path, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/performance.md"])
+def test_every_task_that_is_shipped_is_named_on_a_page(registry):
+    for entry in registry.entries("task"):
+        assert any(f"`{entry.name}`" in text for text in PAGES.values()), entry.name
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    for page in PAGES.keys() - {"README.md"}:
+        assert f"({page})" in PAGES["README.md"], page
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/performance.md", "docs/trainer.md"])
 def test_python_example_runs(page, tmp_path):
     (code,) = blocks(page, "python")
     (tmp_path / "example.py").write_text(code)
@@ -191,6 +206,13 @@ def test_python_example_runs(page, tmp_path):
     if page == "README.md":
         stamps = [line.split()[0] for line in out.splitlines()[1:]]
         assert stamps == ["1971", "1972", "1973"]
+    elif page == "docs/trainer.md":
+        assert len(code.splitlines()) <= 45
+        status, accuracy = out.split()
+        assert status == "done" and float(accuracy) > 0.95
+        (folder,) = (tmp_path / "runs" / "circle").iterdir()
+        assert len((folder / "metrics.jsonl").read_text().splitlines()) == 20
+        assert list((folder / "checkpoints").glob("best.*"))
     else:
         assert re.fullmatch(r"[\d.]+ microseconds\n", out)
 
