@@ -229,6 +229,15 @@ class Engine:
                 return key
         return None
 
+    def largest_parameter(self) -> tuple[str, float]:
+        """Name of the learned parameter that has the entry of largest size, and that size."""
+        sizes = {
+            key: float(np.abs(parameter.list_data()[0].asnumpy()).max())
+            for key, parameter in self._named()
+            if parameter.grad_req != "null" and parameter._data is not None
+        }
+        return max(sizes.items(), key=lambda item: item[1])
+
     def _named(self) -> list[tuple[str, Any]]:
         return [
             (f"{name}.{key}", parameter)

@@ -213,15 +213,15 @@ class Trainer:
 
     def _means(self) -> dict[str, float]:
         """Read the sums back and insist that they are finite."""
-        means = {key: value.mean() for key, value in self._sums.items()}
+        engine, means = self.engine, {key: value.mean() for key, value in self._sums.items()}
         for key, value in means.items():
             if not math.isfinite(value):
-                bad = self.engine.first_bad_parameter()
-                where = f"; first bad parameter: {bad}" if bad else ""
-                raise DivergedError(
-                    f"{key} is {value} in epoch {self.epoch + 1}, step {self.step}{where}",
-                    SMALLER,
-                )
+                bad, (largest, size) = engine.first_bad_parameter(), engine.largest_parameter()
+                which = f"first bad parameter: {bad}"
+                if not bad:
+                    which = f"largest parameter: {largest} ({size:.2g})"
+                where = f"epoch {self.epoch + 1}, step {self.step}; {which}"
+                raise DivergedError(f"{key} is {value} in {where}", SMALLER)
         return means
 
     def _judge(self, metrics: Mapping[str, float], held_out: Mapping[str, float]) -> None:

@@ -18,6 +18,8 @@ from dope.core.backend import mx, nd
 from dope.core.callbacks import Callback
 from dope.core.data import ArrayBatches
 from dope.core.engine import Engine
+from dope.core.errors import DivergedError
+from dope.core.metrics import Sum
 from dope.core.options import TrainerOptions
 from dope.core.rundir import RunDirectory
 from dope.core.task import Task
@@ -314,3 +316,29 @@ def test_nothing_reads_the_device_but_points(contexts, more, tmp_path, monkeypat
             read = counts[epoch, step + 1] - counts[epoch, step]
             assert (read > 0) == (step in points), (epoch, step, reads)
     assert counts[1, 1] > counts[0, 7]  # the end of an epoch reads
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"),
+    [
+        (True, r"first bad parameter: net\.0\.weight"),
+        (False, r"largest parameter: net\.1\.bias \(7\)"),
+    ],
+)
+def test_a_loss_that_is_not_finite_names_the_place_and_a_parameter(tmp_path, bad, named):
+    class Broken(Learner):
+        def step(self, engine, batch):
+            found = super().step(engine, batch)
+            if batch[0].shape[0] < 6:  # the last batch, after the point at step 6
+                engine.nets[-1].bias.set_data(nd.full(3, 7))
+                if bad:
+                    engine.nets[0].weight.set_data(nd.full((8, 5), np.nan))
+                found = {"loss": Sum(nd.array([np.inf]), 4)}
+            return found
+
+    with pytest.raises(DivergedError, match=rf"^loss is inf in epoch 1, step 7; {named}") as caught:
+        fit(Broken(epochs=2), tmp_path)
+    assert caught.value.hint.startswith("Try a smaller optimizer.learning_rate")
+    assert saved_steps(tmp_path) == [3, 6]
+    saved, _ = checkpoint.latest(tmp_path / "checkpoints")
+    assert all(np.isfinite(array).all() for array in saved.arrays.values())
