@@ -144,6 +144,7 @@ def test_metrics_pass_no_gradient_and_prediction_mode_is_not_training_mode():
     engine, task = engine_of(net), Classes()
     judged = [engine.total(task.loss, batch())["loss"].mean() for _ in range(2)]
     assert judged[0] == judged[1]  # nothing is dropped
+    net = layers(mx.gluon.nn.Dropout(0.9))
     engine = Engine(net, {"main": Group([net], "sgd", {"learning_rate": 0.0})}, ONE)
     learned = [engine.minimize("main", task.loss, batch())["loss"].mean() for _ in range(2)]
     assert learned[0] != learned[1] and judged[0] not in learned
