@@ -43,7 +43,7 @@ class Trainer:
                 at a point to resume from (every log_every steps, and where a checkpoint is due):
                     read the sums, check that they are finite
                     seed from (seed, epoch, step); save if due
-            seed from (seed, epoch, step); evaluate, tell the callbacks, write metrics.jsonl
+            evaluate, tell the callbacks, write metrics.jsonl
             save a checkpoint; stop when told to, when settled, or when patience is over
 
     Generator states cannot be read back from MXNet, so randomness is seeded anew at each point
@@ -194,8 +194,6 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         metrics = self._means()
-        if self._random:
-            seed_all(self.seed, self.epoch, self.step)
         self._sums, self.step = {}, 0
         self.epoch += 1
         self._tell("on_epoch_end", metrics)
