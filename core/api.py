@@ -6,7 +6,6 @@ Holds the composition of parts into a task and a run's life; the loop is the tra
 from __future__ import annotations
 
 import functools
-import inspect
 import platform
 import socket
 import sys
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from dope.core.config import Config, resolve
 from dope.core.discovery import discover
-from dope.core.errors import ConfigError, DopeError, RunError
+from dope.core.errors import DopeError, RunError
 from dope.core.registry import Registry
 from dope.core.rundir import DEFAULT_ROOT, RunDirectory
 from dope.core.values import read_yaml
@@ -237,11 +236,9 @@ def predict(
         The task takes no ``inputs``.
     """
     task, engine, directory = _trained(registry or discover(), run, runs, overrides, sections, best)
-    if not inputs:
-        return task.predict(engine.nets, directory)
-    if "inputs" not in inspect.signature(task.predict).parameters:
-        raise ConfigError("this task takes no --input", "It predicts from its data set.")
-    return task.predict(engine.nets, directory, inputs)
+    if inputs:
+        return task.predict_inputs(engine.nets, inputs)
+    return task.predict(engine.nets, directory)
 
 
 def _recall(

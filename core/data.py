@@ -12,7 +12,7 @@ import numpy as np
 
 from dope.core.backend import mx
 
-Transform = Callable[[tuple[np.ndarray, ...], Optional[np.random.Generator]], tuple[Any, ...]]
+Transform = Callable[[Any, Optional[np.random.Generator]], tuple[Any, ...]]
 
 
 class ArrayBatches:
@@ -160,12 +160,12 @@ def split(batch: Any, contexts: Sequence[Any], axis: int = 0) -> list[Any]:
 
 def _moved(item: Any, context: Any) -> Any:
     """A whole batch on one context."""
-    if isinstance(item, tuple):
-        return tuple(_moved(part, context) for part in item)
-    if isinstance(item, dict):
-        return {key: _moved(part, context) for key, part in item.items()}
     if isinstance(item, mx.nd.NDArray):
         return item.as_in_context(context)
+    if isinstance(item, tuple):
+        return tuple([_moved(part, context) for part in item])
+    if isinstance(item, dict):
+        return {key: _moved(part, context) for key, part in item.items()}
     return item if isinstance(item, list) else mx.nd.array(item, ctx=context, dtype=item.dtype)
 
 

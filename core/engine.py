@@ -14,7 +14,7 @@ import numpy as np
 from dope.core.backend import mx, nd
 from dope.core.data import batch_length, cut, head, split
 from dope.core.errors import DopeError, RunError
-from dope.core.graphs import Graphs, leaves, rebuild
+from dope.core.graphs import Graph, Graphs, leaves, rebuild
 from dope.core.metrics import Sum
 from dope.core.task import Group, LossFunction, blocks, parameters
 from dope.core.updates import Updates
@@ -133,14 +133,9 @@ class Engine:
             return
         if any(p._data is None for p in updates.parameters):
             first = next(shard for shard in shards if shard is not None)
-            if self._compiles(function, first):
-                self._graphs.get(function, 0, True, first, None)
-            else:
+            if self._graph(function, first, None, 0, learn=True) is None:
                 function(self.nets, head(first, 1, self.batch_axis), None)
         updates.prepare()
-
-    def _compiles(self, function: LossFunction, shard: Any) -> bool:
-        return self.hybridize and self._graphs.can(function, shard)
 
     def _forward(
         self, function: LossFunction, shards: Sequence[Any], carry: list[Any], *, learn: bool
@@ -155,26 +150,29 @@ class Engine:
             if shard is None:
                 vectors.append(None)
                 continue
-            run = self._compiled if self._compiles(function, shard) else self._plain
+            graph = self._graph(function, shard, carry[i], i, learn=learn)
             with mx.autograd.record() if learn else contextlib.nullcontext():
-                vector, found, carry[i] = run(function, shard, carry[i], i, learn)
+                if graph is None:
+                    vector, found, carry[i] = self._plain(function, shard, carry[i])
+                else:
+                    vector, found, carry[i] = self._compiled(graph, shard, carry[i])
             vectors.append(vector)
             sums = _added(sums, found)
         return vectors, sums
 
-    def _compiled(
-        self, function: LossFunction, shard: Any, carry: Any, i: int, learn: bool
-    ) -> tuple[Any, Any, Any]:
-        graph = self._graphs.get(function, i, learn, shard, carry)
+    def _graph(
+        self, function: LossFunction, shard: Any, carry: Any, i: int, *, learn: bool
+    ) -> Optional[Graph]:
+        return self._graphs.find(function, i, learn, shard, carry) if self.hybridize else None
+
+    def _compiled(self, graph: Graph, shard: Any, carry: Any) -> tuple[Any, Any, Any]:
         vector, totals, new = graph(shard, carry)
         if graph.examples is None:  # the shapes of one graph never change
             graph.examples = self._checked(vector, shard)
         n = graph.examples
         return vector, _each(totals, lambda total: Sum(total, n)), new
 
-    def _plain(
-        self, function: LossFunction, shard: Any, carry: Any, i: int, learn: bool
-    ) -> tuple[Any, Any, Any]:
+    def _plain(self, function: LossFunction, shard: Any, carry: Any) -> tuple[Any, Any, Any]:
         self._imperative = True
         result = function(self.nets, shard, carry)
         found, new = result if isinstance(result, tuple) else (result, None)

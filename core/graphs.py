@@ -44,20 +44,9 @@ class Graphs:
         self._hybrid = all(isinstance(b, mx.gluon.HybridBlock) for b in blocks(nets).values())
         self._made: OrderedDict[Any, Graph] = OrderedDict()
 
-    def can(self, function: Any, shard: Any) -> bool:
-        """Whether this function of this shard is to be compiled."""
-        owner = getattr(function, "__self__", None)
-        criterion = getattr(owner, "criterion", None)
-        return (
-            self._hybrid
-            and getattr(function, "compiled", False)
-            and (criterion is None or isinstance(criterion, mx.gluon.HybridBlock))
-            and all(isinstance(leaf, nd.NDArray) for leaf in leaves(shard))
-        )
-
-    def get(
+    def find(
         self, function: Callable[..., Any], place: int, learn: bool, shard: Any, carry: Any
-    ) -> Graph:
+    ) -> Optional[Graph]:
         """The graph of a function for shards and carried states of these shapes.
 
         Parameters
@@ -70,11 +59,20 @@ class Graphs:
             Whether it is recorded for a backward pass.
         shard, carry
             Its arguments.
+
+        Returns
+        -------
+        Graph, or None where the function has to be called as it is
         """
-        shapes = tuple((a.shape, a.dtype) for a in leaves((shard, carry)))
+        if not (self._hybrid and getattr(function, "compiled", False)):
+            return None
+        arrays = leaves(shard) + leaves(carry)
+        if not all(isinstance(array, nd.NDArray) for array in arrays):
+            return None
         kind = function, place, learn
+        shapes = tuple([array.shape for array in arrays])
         found = self._made.get((kind, shapes))
-        if found is None:
+        if found is None and _hybrid_criterion(function):
             same = [key for key in self._made if key[0] == kind]
             if len(same) >= MOST:
                 del self._made[same[0]]
@@ -132,7 +130,7 @@ class Graph:
 
     def __call__(self, shard: Any, carry: Any) -> tuple[Any, Any, Any]:
         """The vector to minimize, its sum or the sums by name, each (1,), and the new carry."""
-        arrays = leaves((shard, carry))
+        arrays = leaves(shard) + leaves(carry)
         place = self.place
         given = [arrays[i] if isinstance(i, int) else i._data[place] for i in self._inputs]
         outputs = self._call(*given)
@@ -140,6 +138,12 @@ class Graph:
         new = None if self._carry is None else rebuild(self._carry, iter(outputs[n:]))
         sums = dict(zip(self._names, outputs[1:n])) if self._names else outputs[1]
         return outputs[0], sums, new
+
+
+def _hybrid_criterion(function: Any) -> bool:
+    """Whether the loss of the task whose method this is can be traced, if it has one."""
+    criterion = getattr(getattr(function, "__self__", None), "criterion", None)
+    return criterion is None or isinstance(criterion, mx.gluon.HybridBlock)
 
 
 def _infer(symbol: Any, inputs: Sequence[Any], arrays: Sequence[Any], known: Any) -> None:
@@ -166,13 +170,13 @@ def _draws(symbol: Any) -> bool:
 
 def leaves(item: Any) -> list[Any]:
     """The arrays of nested tuples, lists and mappings, in order; None has none."""
-    if item is None:
-        return []
-    if isinstance(item, Mapping):
-        return [leaf for part in item.values() for leaf in leaves(part)]
+    if isinstance(item, nd.NDArray):
+        return [item]
     if isinstance(item, (tuple, list)):
         return [leaf for part in item for leaf in leaves(part)]
-    return [item]
+    if isinstance(item, Mapping):
+        return leaves(list(item.values()))
+    return [] if item is None else [item]
 
 
 def rebuild(item: Any, values: Any) -> Any:

@@ -163,15 +163,8 @@ class Task:
         """Final figures for ``result.json``; write plots and files into the run's folder."""
         return {}
 
-    def predict(self, nets: Any, run: RunDirectory, inputs: Sequence[str] = ()) -> dict[str, Any]:
-        """Apply a trained model to ``inputs``, or else to the data as configured now.
-
-        Parameters
-        ----------
-        nets, run
-            The trained networks, and the run's folder.
-        inputs
-            Files or texts that the user gave; empty means the data set.
+    def predict(self, nets: Any, run: RunDirectory) -> dict[str, Any]:
+        """Apply a trained model to the data as configured now.
 
         Returns
         -------
@@ -179,6 +172,10 @@ class Task:
             ``rows``, a list of mappings, and ``files`` that were written; the rest is shown.
         """
         raise ConfigError("this task does not predict", "See dope show for what it does.")
+
+    def predict_inputs(self, nets: Any, inputs: Sequence[str]) -> dict[str, Any]:
+        """Apply a trained model to what the user gave with ``--input``: files or texts."""
+        raise ConfigError("this task takes no --input", "It predicts from its data set.")
 
 
 def blocks(nets: Any) -> dict[str, Any]:

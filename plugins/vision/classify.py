@@ -52,24 +52,32 @@ class Classifier(Task):
         self._plot_filters(nets, run)
         return {}
 
-    def predict(self, nets: Any, run: RunDirectory, inputs: Sequence[str] = ()) -> dict[str, Any]:
-        """Classes and probabilities of image files, or else of the data set's test images."""
+    def predict(self, nets: Any, run: RunDirectory) -> dict[str, Any]:
+        """True and likeliest classes of the data set's held-out images."""
+        found = self.dataset.split("test") or self.dataset.split("valid")
+        if not found:
+            raise ConfigError("the data set has no test images", "Give --input IMAGE.")
+        pixels, labels = found
         classes = self.dataset.classes
-        if inputs:
-            pixels = np.stack([self.dataset.from_image(path) for path in inputs])
-            known = [{"image": path} for path in inputs]
-        else:
-            found = self.dataset.split("test") or self.dataset.split("valid")
-            if not found:
-                raise ConfigError("the data set has no test images", "Give --input IMAGE.")
-            pixels, labels = found
-            known = [{"image": i, "is": classes[y]} for i, y in enumerate(labels)]
+        return self._rows(
+            nets, pixels, [{"image": i, "is": classes[y]} for i, y in enumerate(labels)]
+        )
+
+    def predict_inputs(self, nets: Any, inputs: Sequence[str]) -> dict[str, Any]:
+        """Likeliest classes of image files."""
+        pixels = np.stack([self.dataset.from_image(path) for path in inputs])
+        return self._rows(nets, pixels, [{"image": path} for path in inputs])
+
+    def _rows(
+        self, nets: Any, pixels: np.ndarray, known: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """What is known of each image, followed by its likeliest classes."""
         rows = []
-        for row, p in zip(known, self._probabilities(nets, self._inputs(pixels))):
-            order = np.argsort(-p, kind="stable")[: self.top]
-            for rank, k in enumerate(order.tolist(), 1):
+        for begun, p in zip(known, self._probabilities(nets, self._inputs(pixels))):
+            row = dict(begun)
+            for rank, k in enumerate(np.argsort(-p, kind="stable")[: self.top].tolist(), 1):
                 suffix = "" if rank == 1 else f"_{rank}"
-                row[f"class{suffix}"] = classes[k]
+                row[f"class{suffix}"] = self.dataset.classes[k]
                 row[f"probability{suffix}"] = float(p[k])
             rows.append(row)
         return {"rows": rows}
