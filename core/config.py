@@ -248,6 +248,12 @@ def _complete_all(registry: Registry, task: str, merged: Mapping[str, Chosen]) -
         options = {key: v for key, v in sections["optimizer"].items() if key != "name"}
         module, _, name = OPTIMIZERS[sections["optimizer"]["name"]].partition(":")
         getattr(importlib.import_module(module), name)(**options)
+        changes = sections["trainer"]["schedule"] != "constant" or sections["trainer"]["warmup"]
+        if changes and "learning_rate" not in options:
+            raise ConfigError(
+                f"optimizer={sections['optimizer']['name']} has no learning rate to schedule",
+                "Leave trainer.schedule and trainer.warmup out, or use another optimizer.",
+            )
     for name in sections["trainer"]["callbacks"]:
         if "." in name:  # the stock ones have no dot
             registry.get("callback", name)

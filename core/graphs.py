@@ -16,6 +16,7 @@ from dope.core.errors import DopeError
 from dope.core.task import blocks
 
 MOST = 6  # graphs of one function that keep memory of their own; the oldest makes room
+MOST_IN_ALL = 64  # likewise, for functions that are made anew again and again
 
 # Operators that draw random numbers while they compute
 _RANDOM = re.compile(r"(?i)dropout|random|sample|shuffle|uniform|normal(?!iz)|^rnn$|multinomial")
@@ -76,6 +77,8 @@ class Graphs:
             same = [key for key in self._made if key[0] == kind]
             if len(same) >= MOST:
                 del self._made[same[0]]
+            elif len(self._made) >= MOST_IN_ALL:
+                self._made.popitem(last=False)
             found = self._made[kind, shapes] = Graph(function, place, self.nets, shard, carry)
         return found
 

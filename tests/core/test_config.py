@@ -229,7 +229,7 @@ def test_order_of_arguments_does_not_matter(registry):
         ("trainer.checkpoint_every=2", 2),
         ("trainer.checkpoint_every=500steps", "500steps"),
         ("trainer.checkpoint_every=10 minutes", "10 minutes"),
-        ("trainer.warmup=2", 2.0),
+        ("trainer.clip=2", 2.0),
         ("trainer.mode=max", "max"),
     ],
 )
@@ -559,6 +559,7 @@ def test_trainer_options_in_a_file(registry, tmp_path):
     file = tmp_path / "x.yaml"
     file.write_text(
         "trainer: {checkpoint_every: 10 minutes, schedule: step, milestones: [2, 4.5], warmup: 1}"
+        "\noptimizer: sgd"
     )
     config = run(registry, file=file)
     trainer = config.sections["trainer"]
@@ -631,3 +632,9 @@ def test_resolving_imports_nothing_heavy(registry, tmp_path):
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (0, "3\n"), done.stderr
+
+
+def test_a_schedule_needs_an_optimizer_with_a_learning_rate(registry):
+    words = refused(registry, "optimizer=adadelta", "trainer.warmup=1")
+    assert "optimizer=adadelta has no learning rate to schedule" in words
+    assert run(registry, "optimizer=adadelta")
