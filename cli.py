@@ -406,6 +406,21 @@ def plugins(strict: bool, as_json: bool) -> None:
     click.echo(present.table(rows, head=("plugin", "from", "registers", "state")))
 
 
+@cli.group(cls=Dope, invoke_without_command=True)
+@debug
+@click.pass_context
+def plugin(context: click.Context) -> None:
+    """Write a plugin, and check one.
+
+    \b
+    Example:
+      dope plugin new acme-churn
+      dope plugin check churn
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
 @cli.command()
 @runs_root
 @as_json
