@@ -327,7 +327,7 @@ def _trained(
     assert saved is not None
     engine.restore(saved.arrays, saved.meta["updates"])
     engine.settle()
-    engine.average()
+    engine.networks.average()
     backend.seed(settings["seed"])  # whatever the task draws, it draws the same each time
     return task, engine, directory
 
@@ -373,7 +373,7 @@ def _train(
         result |= {"epochs": trainer.epoch, "steps": trainer.total_steps, "stopped": trainer.reason}
         if result["status"] == "done":
             curves(directory.plots / "curves.png", directory.metrics(), config.task)
-            engine.average()
+            engine.networks.average()
             result["metrics"] = {**trainer.metrics, **task.report(engine.nets, directory)}
     except BaseException as error:
         result["status"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"

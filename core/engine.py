@@ -13,10 +13,11 @@ import numpy as np
 
 from dope.core.backend import mx, nd
 from dope.core.data import batch_length, cut, head, split
-from dope.core.errors import DopeError, RunError
+from dope.core.errors import DopeError
 from dope.core.graphs import Graph, Graphs, leaves, rebuild
 from dope.core.metrics import Sum
-from dope.core.task import Group, LossFunction, blocks, parameters
+from dope.core.networks import Networks
+from dope.core.task import Group, LossFunction
 from dope.core.updates import Updates
 
 
@@ -58,10 +59,7 @@ class Engine:
         self.nets, self.contexts, self.batch_axis = nets, list(contexts), batch_axis
         self.hybridize, self.accumulate = hybridize, accumulate
         self.rate = 1.0  # what every learning rate is multiplied with just now
-        for net in blocks(nets).values():
-            if hybridize:
-                net.hybridize(static_alloc=True, static_shape=True)
-            net.initialize(ctx=self.contexts)
+        self.networks = Networks(nets, contexts, hybridize=hybridize)
         self._updates = {name: Updates(group, self.contexts) for name, group in groups.items()}
         self._graphs = Graphs(nets)
         self._imperative = False
@@ -219,58 +217,9 @@ class Engine:
         for updates in self._updates.values():
             updates.settle()
 
-    def first_bad_parameter(self) -> Optional[str]:
-        """Name of the first learned parameter with an entry that is not finite."""
-        for key, parameter in self._named():
-            learned = parameter.grad_req != "null" and parameter._data is not None
-            if learned and not np.isfinite(parameter.list_data()[0].asnumpy()).all():
-                return key
-        return None
-
-    def largest_parameter(self) -> tuple[str, float]:
-        """Name of the learned parameter that has the entry of largest size, and that size."""
-        sizes = {
-            key: float(np.abs(parameter.list_data()[0].asnumpy()).max())
-            for key, parameter in self._named()
-            if parameter.grad_req != "null" and parameter._data is not None
-        }
-        return max(sizes.items(), key=lambda item: item[1])
-
-    def _named(self) -> list[tuple[str, Any]]:
-        return [
-            (f"{name}.{key}", parameter)
-            for name, net in blocks(self.nets).items()
-            for key, parameter in parameters(net).items()
-        ]
-
-    def average(self) -> None:
-        """Give all contexts the mean of what each has counted on its own.
-
-        Moving averages of batch normalization, say: every context sees its own shards only. To
-        be called before the networks are evaluated or taken away.
-        """
-        for parameter in self._counted():
-            copies = parameter.list_data()
-            total = nd.add_n(*(copy.as_in_context(copies[0].context) for copy in copies))
-            mean = total / len(copies)
-            for copy in copies:
-                mean.copyto(copy)
-
-    def _counted(self) -> list[Any]:
-        """Parameters that are not learned and may differ from context to context."""
-        if len(self.contexts) == 1:
-            return []
-        return [p for _, p in self._named() if p.grad_req == "null" and p._data is not None]
-
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         """Parameters and optimizer states as arrays, and the number of updates of each group."""
-        named = [(key, p) for key, p in self._named() if p._data is not None]
-        arrays = {f"parameter/{key}": p.list_data()[0].asnumpy() for key, p in named}
-        counted = {id(p) for p in self._counted()}
-        for key, p in named:
-            for i, copy in enumerate(p.list_data()[1:] if id(p) in counted else [], 1):
-                arrays[f"context/{i}/{key}"] = copy.asnumpy()
-        counts = {}
+        arrays, counts = self.networks.state(), {}
         for name, updates in self._updates.items():
             states, counts[name] = updates.state(f"optimizer/{name}")
             arrays.update(states)
@@ -282,29 +231,9 @@ class Engine:
         Raises
         ------
         RunError
-            The arrays are not those of these networks.
+            The arrays are not those of these networks or optimizers.
         """
-        for key, parameter in self._named():
-            value = arrays.get(f"parameter/{key}")
-            if value is None:
-                raise RunError(f"the checkpoint has no parameter '{key}'")
-            known = parameter.shape or value.shape
-            if len(known) != len(value.shape) or any(
-                a > 0 and a != b for a, b in zip(known, value.shape)
-            ):
-                raise RunError(
-                    f"the checkpoint's '{key}' has shape {value.shape}, the model's {known}",
-                    "The model, or the data that it is built for, is not the one of this run.",
-                )
-            parameter.shape = value.shape
-            parameter._finish_deferred_init()  # the shape that was to come from data is known now
-            own = [value]
-            while f"context/{len(own)}/{key}" in arrays:
-                own.append(arrays[f"context/{len(own)}/{key}"])
-            if len(own) != len(self.contexts):  # of learned parameters all copies are equal
-                own = [np.mean(own, axis=0, dtype=value.dtype)] * len(self.contexts)
-            for copy, each in zip(parameter.list_data(), own):
-                copy[:] = nd.array(each, ctx=copy.context, dtype=value.dtype)
+        self.networks.restore(arrays)
         for name, updates in self._updates.items():
             updates.restore(f"optimizer/{name}", arrays, counts.get(name, 0))
 

@@ -198,7 +198,7 @@ class Trainer:
         self.epoch += 1
         self._tell("on_epoch_end", metrics)
         if self.epoch % self.options.evaluate_every == 0 or self.epoch == self.options.epochs:
-            self.engine.average()
+            self.engine.networks.average()
             found = self.task.evaluate(self.engine)
             if found:
                 self._tell("on_evaluation_end", found)
@@ -214,7 +214,7 @@ class Trainer:
         engine, means = self.engine, {key: value.mean() for key, value in self._sums.items()}
         for key, value in means.items():
             if not math.isfinite(value):
-                bad, (largest, size) = engine.first_bad_parameter(), engine.largest_parameter()
+                bad, (largest, size) = engine.networks.first_bad(), engine.networks.largest()
                 which = f"first bad parameter: {bad}"
                 if not bad:
                     which = f"largest parameter: {largest} ({size:.2g})"
@@ -246,7 +246,7 @@ class Trainer:
         DivergedError
             The last update has spoilt a parameter, which the loss has not shown yet.
         """
-        bad = self.engine.first_bad_parameter()
+        bad = self.engine.networks.first_bad()
         if bad:
             raise DivergedError(
                 f"parameter {bad} is not finite after epoch {self.epoch}, step {self.step}", SMALLER

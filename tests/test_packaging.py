@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 BARE = ("core", "plugins", "cli")
 HEAVY = ("mxnet", "numpy", "matplotlib")
 # These may import the heavy ones at their top; all else in core, and what registers, may not.
-MAY_BE_HEAVY = {"backend", "checkpoint", "data", "engine", "flat", "metrics", "quasi_newton"}
-MAY_BE_HEAVY |= {"task", "trainer", "updates"}
+MAY_BE_HEAVY = {"backend", "checkpoint", "data", "engine", "graphs", "inplace", "metrics"}
+MAY_BE_HEAVY |= {"networks", "plots", "quasi_newton", "task", "trainer", "updates"}
 LIGHT = [
     "dope",
     "dope.cli",

@@ -258,9 +258,9 @@ def test_a_checkpoint_of_another_network_is_refused():
 
 def test_the_first_bad_parameter_is_named():
     engine = engine_of(ONE)
-    assert engine.first_bad_parameter() is None
+    assert engine.networks.first_bad() is None
     engine.nets.w.set_data(nd.array([1, np.nan, 1, 1], dtype="float64"))
-    assert engine.first_bad_parameter() == "net.w"
+    assert engine.networks.first_bad() == "net.w"
 
 
 @pytest.mark.parametrize("contexts", [ONE, TWO], ids=["one", "two"])
@@ -384,7 +384,7 @@ def test_batch_norm_differs_on_contexts_and_average_makes_them_one():
     np.testing.assert_array_equal(ours[0].asnumpy(), ours[1].asnumpy())
     assert abs(ours[0].asnumpy() - theirs).max() > 1e-4
     before = moving(net)
-    engine.average()
+    engine.networks.average()
     for (one, two), (first, second) in zip(moving(net), before):
         np.testing.assert_array_equal(one, two)
         np.testing.assert_allclose(one, (first + second) / 2, rtol=1e-6)
@@ -397,7 +397,7 @@ def test_evaluation_does_not_depend_on_contexts_once_they_are_averaged(hybridize
         engine.minimize("main", column, single(rows))
     apart = engine.total(column, single()).mean()
     arrays, counts = engine.state()
-    engine.average()
+    engine.networks.average()
     together = engine.total(column, single()).mean()
     assert together != pytest.approx(apart, rel=1e-5)
     for contexts in (ONE, TWO):

@@ -105,7 +105,7 @@ def test_a_compiled_loss_gives_the_sums_and_the_gradients_of_the_plain_one(conte
         assert_same(*gradients, rtol=1e-5)
         assert_same(values(nets[0]), values(nets[1]))
     for engine in engines:
-        engine.average()
+        engine.networks.average()
     judged = [e.total(t.loss, batch())["loss"].mean() for e, t in zip(engines, tasks)]
     assert judged[0] == pytest.approx(judged[1], rel=1e-6)
     assert len(graphs(engines[0])) > 0 == len(graphs(engines[1]))
