@@ -46,6 +46,11 @@ class Dope(click.Group):
 
     def main(self, args: Optional[Sequence[str]] = None, *rest: Any, **settings: Any) -> Any:
         """Run one command line and end the process with its exit code."""
+        asked = os.environ.get("_DOPE_COMPLETE")
+        if asked:
+            from dope.core.completion import answer
+
+            sys.exit(answer(self, asked))
         given = list(sys.argv[1:] if args is None else args)
         code = 0
         try:
@@ -95,17 +100,37 @@ def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+def _offer(what: str) -> Callable[..., list[Any]]:
+    """What TAB offers, by its name in core.completion, which is imported only then."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
+        from dope.core import completion
+
+        found: list[Any] = getattr(completion, what)(context, parameter, incomplete)
+        return found
+
+    return complete
+
+
 debug = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-settings = click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
+settings = click.argument(
+    "settings", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=_offer("keys")
+)
 runs_root = click.option(
     "--runs", default=DEFAULT_ROOT, show_default=True, metavar="DIR", help="Folder of all runs."
 )
 best = click.option("--best", is_flag=True, help="Take the best checkpoint, not the last.")
 quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
-on_a_run = _options(click.argument("run", metavar="RUN"), settings, runs_root, as_json, debug)
+on_a_run = _options(
+    click.argument("run", metavar="RUN", shell_complete=_offer("runs")),
+    settings,
+    runs_root,
+    as_json,
+    debug,
+)
 
 
 @click.group(
@@ -146,7 +171,7 @@ def _known_profiles(target: str) -> list[str]:
 
 
 @cli.command("list")
-@click.argument("domain", required=False)
+@click.argument("domain", required=False, shell_complete=_offer("domains"))
 @click.option("--kind", type=click.Choice([*KINDS, "all"]), default="task", show_default=True)
 @as_json
 @debug
@@ -160,10 +185,10 @@ def list_parts(domain: Optional[str], kind: str, as_json: bool) -> None:
     registry = discover()
     domains = {entry.domain for entry in registry.entries()}
     if domain is not None and domain not in domains:
-        hint = (
-            f"{did_you_mean(domain, domains)} Domains are {', '.join(sorted(domains)) or 'none'}."
-        )
-        raise ConfigError(f"there is no domain '{domain}'", hint.strip())
+        why, remedy = registry.absence(domain)
+        known = f"Domains are {', '.join(sorted(domains)) or 'none'}."
+        hint = " ".join(filter(None, [remedy, did_you_mean(domain, domains), known]))
+        raise ConfigError(f"there is no domain '{domain}'{why}", hint)
     entries = registry.entries(None if kind == "all" else kind, domain)
     profiles = {e.name: _known_profiles(e.target) for e in entries if e.kind == "task"}
     if as_json:
@@ -186,8 +211,14 @@ def list_parts(domain: Optional[str], kind: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("task")
-@click.option("--profile", default="quick", show_default=True, help="Whose defaults are shown.")
+@click.argument("task", shell_complete=_offer("tasks"))
+@click.option(
+    "--profile",
+    default="quick",
+    show_default=True,
+    help="Whose defaults are shown.",
+    shell_complete=_offer("profiles"),
+)
 @click.option("--schema", is_flag=True, help="Print the JSON schema of --config files.")
 @as_json
 @debug
@@ -223,9 +254,15 @@ def show(task: str, profile: str, schema: bool, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("task")
+@click.argument("task", shell_complete=_offer("tasks"))
 @settings
-@click.option("--profile", default="quick", show_default=True, help="A profile of the task.")
+@click.option(
+    "--profile",
+    default="quick",
+    show_default=True,
+    help="A profile of the task.",
+    shell_complete=_offer("profiles"),
+)
 @click.option("--config", "file", metavar="FILE", help="A YAML file of options.")
 @click.option("--contexts", default="auto", show_default=True, help="Such as cpu(0),cpu(1).")
 @click.option("--seed", default=0, show_default=True, help="Of everything random in the run.")
@@ -379,31 +416,38 @@ def predict(
 
 
 @cli.command()
-@click.option("--strict", is_flag=True, help="Fail when a plugin is broken.")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_offer("plugins"))
+@click.option("--verbose", is_flag=True, help="Name all that they register, as with NAME.")
+@click.option("--strict", is_flag=True, help="Fail when a plugin is broken or slow.")
 @as_json
 @debug
-def plugins(strict: bool, as_json: bool) -> None:
+def plugins(names: tuple[str, ...], verbose: bool, strict: bool, as_json: bool) -> None:
     """List the plugins and, where one is broken, why.
 
     For each: the distribution it is from, what it registers, and its state.
 
     \b
     Example:
+      dope plugins vision
       dope plugins --strict
     """
-    found = discover(strict=strict).plugins
+    from dope.core import health
+
+    registry = discover()
+    found = health.chosen(registry, names)
+    health.examine(registry)
+    if strict:
+        health.insist(found)
+    for warning in registry.warnings:
+        click.echo(f"warning: {warning}", err=True)
     if as_json:
-        keys = ("name", "module", "distribution", "version", "status", "counts", "error", "where")
-        _echo_json([{key: getattr(plugin, key) for key in keys} for plugin in found])
+        _echo_json([health.facts(each) for each in found])
         return
-    rows = []
-    for plugin in found:
-        parts = [f"{n} {kind}{'s' * (n > 1)}" for kind, n in plugin.counts.items()]
-        state = f"broken: {plugin.error}" if plugin.error else plugin.status
-        state += f" ({plugin.where})" if plugin.where else ""
-        state += f"; imports {', '.join(plugin.heavy)}, so it is slow" if plugin.heavy else ""
-        rows.append((plugin.name, plugin.owner, ", ".join(parts) or "nothing", state))
+    rows = [(p.name, p.owner, health.counted(p), health.state(p)) for p in found]
     click.echo(present.table(rows, head=("plugin", "from", "registers", "state")))
+    for each in found if verbose or names else []:
+        cells = [(e.kind, e.name, e.target) for e in each.entries]
+        click.echo(f"\n{each.name} ({each.module})\n{present.table(cells)}".rstrip())
 
 
 @cli.group(cls=Dope, invoke_without_command=True)
@@ -419,6 +463,67 @@ def plugin(context: click.Context) -> None:
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+
+
+@plugin.command("disable")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=_offer("plugins")
+)
+@debug
+def disable_plugins(names: tuple[str, ...]) -> None:
+    """Switch plugins off, for all commands and for good.
+
+    NAME is as dope plugins lists it. For one command: DOPE_DISABLE_PLUGINS=NAME,NAME
+
+    \b
+    Example:
+      dope plugin disable vision losses
+    """
+    from dope.core import health
+
+    for line in health.disable(discover(), names):
+        click.echo(line)
+
+
+@plugin.command("enable")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=_offer("plugins")
+)
+@debug
+def enable_plugins(names: tuple[str, ...]) -> None:
+    """Switch plugins on again.
+
+    NAME is as dope plugins lists it.
+
+    \b
+    Example:
+      dope plugin enable vision losses
+    """
+    from dope.core import health
+
+    for line in health.enable(discover(), names):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@debug
+def completion(shell: str) -> None:
+    """Print the script that makes TAB complete dope's commands, names and keys.
+
+    \b
+    bash: dope completion bash > ~/.dope-completion; then add this line to ~/.bashrc:
+            source ~/.dope-completion
+    zsh:  the same with zsh and ~/.zshrc, below the line with compinit
+    fish: dope completion fish > ~/.config/fish/completions/dope.fish
+
+    \b
+    Example:
+      dope completion bash
+    """
+    from dope.core.completion import script
+
+    click.echo(script(cli, shell), nl=False)
 
 
 @cli.command()

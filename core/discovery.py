@@ -11,20 +11,23 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from importlib import metadata
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Optional
 
 import pluggy
 
+from dope.core import settings
 from dope.core.errors import DopeError, PluginError, did_you_mean
 from dope.core.hookspecs import Hooks
-from dope.core.registry import Entry, PluginInfo, Registry
+from dope.core.registry import VARIABLE, Entry, PluginInfo, Registry
 
 __all__ = ["GROUP", "PluginInfo", "discover"]
 
 GROUP = "dope.plugins"
-HEAVY = ("mxnet", "numpy", "matplotlib")
+HEAVY = ("numpy", "matplotlib")
+DOORS = ("mxnet", "dope.core.backend")
 KIND_OF_HOOK = {
     "register_datasets": "dataset",
     "register_models": "model",
@@ -43,6 +46,26 @@ class _Misfit(PluginError):
         self.where = f"{code.co_filename}:{code.co_firstlineno}" if code else None
 
 
+class _Guard:
+    """An import hook that keeps MXNet out while plugins are loaded.
+
+    MXNet takes its threads and engine from the environment once, when it is loaded: a plugin that
+    loads it early would slow down every command and spoil every run, also those of others.
+    """
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        return ModuleSpec(name, self) if name in DOORS else None  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        raise PluginError(
+            f"it imports {spec.name} when it is loaded, and every command would wait for MXNet",
+            "Import it in the modules of the registered parts only.",
+        )
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Never reached."""
+
+
 class _Found(NamedTuple):
     point: metadata.EntryPoint
     distribution: str
@@ -58,7 +81,7 @@ def discover(*, strict: bool = False, disabled: Iterable[str] = ()) -> Registry:
         Raise for the first broken plugin instead of keeping it as broken.
     disabled
         Names of plugins not to import; those in the environment variable
-        ``DOPE_DISABLE_PLUGINS`` (comma-separated) are added.
+        ``DOPE_DISABLE_PLUGINS`` (comma-separated) and in the user's settings file are added.
 
     Returns
     -------
@@ -69,34 +92,57 @@ def discover(*, strict: bool = False, disabled: Iterable[str] = ()) -> Registry:
     ------
     PluginError
         Only with ``strict``.
+    ConfigError
+        The settings file cannot be read.
     """
     registry = Registry()
     manager = pluggy.PluginManager("dope")
     manager.add_hookspecs(Hooks)
-    listed = os.environ.get("DOPE_DISABLE_PLUGINS", "").split(",")
-    off = set(disabled) | {name.strip() for name in listed}
+    off = _switched_off(disabled)
     first: dict[str, PluginInfo] = {}
-    for found in _scan():
-        point = found.point
-        info = PluginInfo(point.name, point.value, found.distribution, found.version)
-        registry.plugins.append(info)
-        owner = first.setdefault(info.name, info)
-        if owner is not info:
-            info.error = (
-                f"both {owner.owner} ({owner.module}) and {info.owner} ({info.module}) bring a "
-                f"plugin '{info.name}'; the first is used"
-            )
-        elif info.name in off:
-            info.disabled = True
-        else:
-            _load(point, info, manager, registry)
-        if strict and info.error:
-            place = f" at {info.where}" if info.where else ""
-            raise PluginError(
-                f"plugin '{info.name}' of {info.owner} is broken: {info.error}{place}",
-                f"Mend it, uninstall it, or set DOPE_DISABLE_PLUGINS={info.name}.",
-            )
+    guard: Any = _Guard()
+    sys.meta_path.insert(0, guard)
+    try:
+        for found in _scan():
+            point = found.point
+            info = PluginInfo(point.name, point.value, found.distribution, found.version)
+            registry.plugins.append(info)
+            owner = first.setdefault(info.name, info)
+            if info.name in off:
+                info.disabled_by = off[info.name]
+            elif owner is not info:
+                info.error = (
+                    f"both {owner.owner} ({owner.module}) and {info.owner} ({info.module}) bring "
+                    f"a plugin '{info.name}'; the first is used"
+                )
+            else:
+                _load(point, info, manager, registry)
+            if strict and info.error:
+                place = f" at {info.where}" if info.where else ""
+                raise PluginError(
+                    f"plugin '{info.name}' of {info.owner} is broken: {info.error}{place}",
+                    f"Mend it, uninstall it, or run: dope plugin disable {info.name}",
+                )
+    finally:
+        sys.meta_path.remove(guard)
+    for name in set(off) - set(first):
+        near = did_you_mean(name, first)
+        by = " and ".join(off[name])
+        registry.warnings.append(f"{by}: there is no plugin '{name}' to disable. {near}".strip())
+    registry.warnings.sort()
     return registry
+
+
+def _switched_off(disabled: Iterable[str]) -> dict[str, list[str]]:
+    """Names of plugins that are not to be loaded, and who says so."""
+    variable = (name.strip() for name in os.environ.get(VARIABLE, "").split(","))
+    file = settings.disabled_plugins()
+    said = [("the caller", disabled), (VARIABLE, variable), (str(settings.path()), file)]
+    off: dict[str, list[str]] = {}
+    for by, names in said:
+        for name in dict.fromkeys(filter(None, names)):
+            off.setdefault(name, []).append(by)
+    return off
 
 
 def _scan() -> list[_Found]:

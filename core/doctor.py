@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Union
 
+from dope.core import health
 from dope.core.discovery import discover
 from dope.core.errors import DopeError
 from dope.core.rundir import DEFAULT_ROOT
@@ -180,9 +181,18 @@ def _threads(said: dict[str, Any]) -> Check:
 
 
 def _plugins() -> Check:
-    broken = [plugin.name for plugin in discover().plugins if plugin.error]
-    if broken:
-        return Check("plugins", "warn", f"broken: {', '.join(broken)}", "See: dope plugins")
+    try:
+        registry = discover()
+    except DopeError as error:  # the settings file
+        return Check("plugins", "FAIL", error.message, error.hint)
+    health.examine(registry)
+    ill = {
+        word: [plugin.name for plugin in registry.plugins if plugin.status == word]
+        for word in ("broken", "slow")
+    }
+    text = "; ".join(f"{word}: {', '.join(names)}" for word, names in ill.items() if names)
+    if text:
+        return Check("plugins", "warn", text, "See: dope plugins")
     return Check("plugins", "ok", "none is broken")
 
 

@@ -7,13 +7,15 @@ is the subject of ``discovery.py``.
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from dope.core.errors import ConfigError, DopeError, PluginError, did_you_mean
 
+VARIABLE = "DOPE_DISABLE_PLUGINS"  # names of plugins that are not to be loaded
 KINDS = ("dataset", "model", "loss", "task", "callback")
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9][a-z0-9_-]*)+")
@@ -69,8 +71,15 @@ class Entry:
             raise PluginError(
                 f"plugin '{self.plugin}': {self.kind} '{self.name}' cannot be loaded from "
                 f"{self.target} ({reason})",
-                f"Mend the plugin, or set DOPE_DISABLE_PLUGINS={self.plugin}.",
+                f"Mend the plugin, or run: dope plugin disable {self.plugin}",
             ) from error
+
+
+class Fault(NamedTuple):
+    """What is wrong with a plugin that could be loaded all the same, and the place if known."""
+
+    reason: str
+    where: Optional[str]
 
 
 @dataclass
@@ -86,15 +95,18 @@ class PluginInfo:
     distribution, version
         The installed distribution that brought it; empty when there is none.
     entries
-        What it registered; nothing when it is broken or disabled.
+        What it registered; nothing when it cannot be loaded or is disabled.
     error
-        Why it is broken, in one line; None when it is not.
+        Why it cannot be loaded, in one line; None when it can.
     where
         ``file:line`` of the failure, when there is such a place.
     heavy
-        Modules (mxnet, numpy, matplotlib) that loading it imported: it slows every command.
-    disabled
-        It was switched off and not imported.
+        Modules (numpy, matplotlib) that loading it imported: it slows every command.
+    disabled_by
+        What switched it off, so that it was not imported: the variable ``DOPE_DISABLE_PLUGINS``,
+        the settings file.
+    faults
+        What else is wrong with it, once ``dope.core.health.examine`` has looked.
     """
 
     name: str
@@ -105,12 +117,20 @@ class PluginInfo:
     error: Optional[str] = None
     where: Optional[str] = None
     heavy: list[str] = field(default_factory=list)
-    disabled: bool = False
+    disabled_by: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def disabled(self) -> bool:
+        """It was switched off and not imported."""
+        return bool(self.disabled_by)
 
     @property
     def status(self) -> str:
-        """``ok``, ``broken`` or ``disabled``."""
-        return "broken" if self.error else "disabled" if self.disabled else "ok"
+        """``ok``, ``slow``, ``broken`` or ``disabled``."""
+        if self.error or self.faults:
+            return "broken"
+        return "disabled" if self.disabled else "slow" if self.heavy else "ok"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -124,10 +144,14 @@ class PluginInfo:
 
 
 class Registry:
-    """Names of every kind, and the plugins that brought them. An instance, never a global."""
+    """Names of every kind, and the plugins that brought them. An instance, never a global.
+
+    ``plugins`` tells what became of each plugin, ``warnings`` what else the user should know.
+    """
 
     def __init__(self) -> None:
         self.plugins: list[PluginInfo] = []
+        self.warnings: list[str] = []
         self._entries: dict[tuple[str, str], Entry] = {}
 
     def check(self, entry: Entry) -> None:
@@ -199,16 +223,30 @@ class Registry:
         others = [entry.kind for entry in self._entries.values() if entry.name == name]
         if others:
             message = f"'{name}' is a {' and a '.join(others)}, not a {kind}"
-        domain = name.partition(".")[0]
+        why, remedy = self.absence(name.partition(".")[0])
+        known = [entry.name for entry in self.entries(kind)]
+        hints = [remedy, near_name(name, known), f"Run `dope list` to see every {kind}."]
+        return ConfigError(message + why, " ".join(filter(None, hints)))
+
+    def absence(self, domain: str) -> tuple[str, str]:
+        """Why a plugin's names are not there, to be added to a message, and what to do about it.
+
+        Both are empty when no plugin of that name is broken or disabled.
+        """
         for plugin in self.plugins:
             if plugin.name == domain and plugin.error:
                 place = f" at {plugin.where}" if plugin.where else ""
-                message += f"; plugin '{domain}' is broken: {plugin.error}{place}"
-            elif plugin.name == domain and plugin.disabled:
-                message += f"; plugin '{domain}' is disabled"
-        known = [entry.name for entry in self.entries(kind)]
-        hints = [near_name(name, known), f"Run `dope list` to see every {kind}."]
-        return ConfigError(message, " ".join(filter(None, hints)))
+                return f"; plugin '{domain}' is broken: {plugin.error}{place}", ""
+            if plugin.name == domain and plugin.disabled:
+                by = " and ".join(plugin.disabled_by)
+                ways = []
+                if VARIABLE in plugin.disabled_by:
+                    ways.append(f"take it out of {VARIABLE}")
+                if any(os.sep in each for each in plugin.disabled_by):
+                    ways.append(f"run: dope plugin enable {domain}")
+                remedy = f"To enable it, {' and '.join(ways)}." if ways else ""
+                return f"; plugin '{domain}' is disabled by {by}", remedy
+        return "", ""
 
 
 def near_name(name: str, known: list[str]) -> str:

@@ -193,6 +193,14 @@ def final_arrays(run: Path) -> dict[str, bytes]:
         return {key: file[key].tobytes() for key in file.files}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_settings(tmp_path_factory):
+    """Keep the settings of whoever runs the tests out of them, and the tests out of those."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("settings")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory):
     """The toy plugin, installed in a folder of its own."""

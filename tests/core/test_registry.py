@@ -85,7 +85,7 @@ def test_miss_says_what_kind_the_name_is(registry):
 def test_miss_names_the_broken_or_disabled_plugin(registry):
     registry.plugins += [
         PluginInfo("vision", "v.plugin", error="ImportError: no v", where="/v/plugin.py:3"),
-        PluginInfo("nlp", "n.plugin", disabled=True),
+        PluginInfo("nlp", "n.plugin", disabled_by=["DOPE_DISABLE_PLUGINS"]),
     ]
     with pytest.raises(ConfigError, match=r"plugin 'vision' is broken: ImportError: no v at /v/"):
         registry.get("task", "vision.cnn")
