@@ -162,7 +162,8 @@ def _entry_points() -> Iterator[_Found]:
             if point.dist is None:
                 yield _Found(point, "", "")
             else:
-                yield _Found(point, point.dist.metadata["Name"] or "", point.dist.version or "")
+                told = point.dist.metadata  # once: each asking parses the whole file
+                yield _Found(point, told["Name"] or "", told["Version"] or "")
         return
     # Python 3.9 has no group= and forgets which distribution an entry point is from.
     names = set()
@@ -202,6 +203,8 @@ def _validate(plugin: Any, name: str, manager: pluggy.PluginManager) -> None:
     """Check the hooks of a plugin: known names, the one argument, the marker not forgotten."""
     hooks = 0
     for attribute in dir(plugin):
+        if attribute.startswith("__"):
+            continue
         options = manager.parse_hookimpl_opts(plugin, attribute)
         if options is None:
             if attribute in KIND_OF_HOOK:
