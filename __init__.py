@@ -15,6 +15,9 @@ _WHERE = {
     "resume": "dope.core.api",
     "evaluate": "dope.core.api",
     "predict": "dope.core.api",
+    "load": "dope.core.api",
+    "tasks": "dope.core.api",
+    "parts": "dope.core.api",
     "Run": "dope.core.api",
     "Task": "dope.core.task",
     "Group": "dope.core.task",
@@ -31,13 +34,16 @@ __all__ = [
     "__version__",
     "evaluate",
     "hookimpl",
+    "load",
+    "parts",
     "predict",
     "resume",
     "run",
+    "tasks",
 ]
 
 if TYPE_CHECKING:
-    from dope.core.api import Run, evaluate, predict, resume, run
+    from dope.core.api import Run, evaluate, load, parts, predict, resume, run, tasks
     from dope.core.callbacks import Callback
     from dope.core.errors import DopeError
     from dope.core.hookspecs import hookimpl

@@ -1,35 +1,35 @@
-"""Run, resume, evaluate and predict: what the command line and Python both call.
+"""Run, resume, load, evaluate and predict: what the command line and Python both call.
 
-Holds the composition of parts into a task and a run's life; the loop is the trainer's.
+Holds the verbs only; a run's life is in running.py, the composition of parts in composing.py.
 """
 
 from __future__ import annotations
 
-import functools
-import platform
-import socket
-import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from dope.core import notebook
+from dope.core.composing import callbacks as named_callbacks
+from dope.core.composing import compose, named, registry_with
 from dope.core.config import Config, resolve
 from dope.core.discovery import discover
-from dope.core.errors import DopeError, RunError
+from dope.core.errors import RunError
 from dope.core.registry import Registry
 from dope.core.rundir import DEFAULT_ROOT, RunDirectory
-from dope.core.values import read_yaml
+from dope.core.running import latest, recall, train, trained
 
 if TYPE_CHECKING:
     from dope.core.callbacks import Callback
-    from dope.core.checkpoint import Checkpoint
-    from dope.core.engine import Engine
-    from dope.core.task import Task
+
+__all__ = ["Run", "compose", "evaluate", "load", "parts", "predict", "resume", "run", "tasks"]
+
+Place = Union[str, Path]
+Part = Callable[..., Any]
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """A run and what came of it.
 
@@ -44,7 +44,9 @@ class Run:
     task
         The composed task, its data read.
     nets
-        The trained networks.
+        The trained networks: a gluon block, or a mapping of names to blocks.
+    registry
+        Where its parts are registered.
     """
 
     directory: RunDirectory
@@ -52,6 +54,7 @@ class Run:
     result: dict[str, Any] = field(default_factory=dict)
     task: Any = None
     nets: Any = None
+    registry: Optional[Registry] = None
 
     @property
     def path(self) -> Path:
@@ -64,42 +67,43 @@ class Run:
         found: dict[str, Any] = self.result.get("metrics", {})
         return found
 
-    def predict(self, **sections: Any) -> dict[str, Any]:
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """A row for each epoch, as in ``metrics.jsonl``; ``pandas.DataFrame(run.history)``."""
+        return self.directory.metrics()
+
+    def predict(
+        self, *, inputs: Sequence[str] = (), best: bool = False, **sections: Any
+    ) -> dict[str, Any]:
         """As `predict`, on this run."""
-        return predict(self.path, **sections)
+        return predict(self.path, inputs=inputs, best=best, registry=self.registry, **sections)
 
+    def evaluate(self, *, best: bool = False, **sections: Any) -> dict[str, float]:
+        """As `evaluate`, on this run."""
+        return evaluate(self.path, best=best, registry=self.registry, **sections)
 
-def compose(registry: Registry, config: Config) -> Task:
-    """The task of a configuration with its parts filled in; no data is read yet."""
+    def __repr__(self) -> str:
+        return notebook.line(self.config.task, self.result, self.path)
 
-    def part(section: str) -> Any:
-        name = config.part(section)
-        return None if name is None else registry.get(section, name).load()
-
-    task: Task = part("task")(**config.options("task"))
-    dataset, model, loss = part("dataset"), part("model"), part("loss")
-    task.dataset = dataset(**config.options("dataset")) if dataset else None
-    task.model = functools.partial(model, **config.options("model")) if model else None  # type: ignore[assignment]
-    task.criterion = loss(**config.options("loss")) if loss else None
-    task.optimizer = dict(config.sections["optimizer"] or {})
-
-    from dope.core.options import TrainerOptions
-
-    task.options = TrainerOptions(**config.options("trainer"))
-    return task
+    def _repr_html_(self) -> str:
+        named = {section: self.config.part(section) for section in self.config.sections}
+        used = {section: name for section, name in named.items() if name}
+        files = self.directory.files()
+        return notebook.page(self.config.task, used, self.result, self.path, files)
 
 
 def run(
-    task: str,
+    task: Union[str, Part],
     /,
     *,
     profile: str = "quick",
-    file: Union[str, Path, None] = None,
+    file: Optional[Place] = None,
     overrides: Sequence[str] = (),
-    runs: Union[str, Path] = DEFAULT_ROOT,
+    runs: Place = DEFAULT_ROOT,
     contexts: str = "auto",
     seed: int = 0,
     hybridize: bool = True,
+    progress: bool = False,
     callbacks: Sequence[Callback] = (),
     registry: Optional[Registry] = None,
     **sections: Any,
@@ -109,10 +113,12 @@ def run(
     Parameters
     ----------
     task
-        Its name, ``timeseries.issm`` say.
+        Its name, ``timeseries.issm`` say; or its class.
     profile, file, overrides, sections
-        Sources of configuration, later wins: a profile of the task, a YAML file, ``key=value``
-        texts, and mappings such as ``model={"seasonal": 12}``.
+        Sources of configuration, later wins: a profile of the task, a YAML file, mappings such as
+        ``model={"seasonal": 12}``, and ``key=value`` texts. A part is given by its registered
+        name, or is a class or function of your own: ``model=MyNet``, or
+        ``model={"name": MyNet, "units": 8}``.
     runs
         Where the run's folder is made.
     contexts
@@ -121,8 +127,10 @@ def run(
         Of everything random in the run.
     hybridize
         Compile the networks.
+    progress
+        Show a bar in a notebook or a terminal, lines elsewhere.
     callbacks
-        Further callbacks, told of the run's events.
+        Further callbacks, told of the run's events; they are no part of the configuration.
     registry
         Known parts; by default those of all installed plugins.
 
@@ -135,17 +143,28 @@ def run(
     DopeError
         In one sentence what, where and what to do.
 
+    Notes
+    -----
+    A class of your own stands at the top of a module or in a cell of a notebook, and takes what
+    registered ones take: the data set, for a model, and options as keyword-only arguments with
+    annotations. ``config.yaml`` names it as ``module:Name``. That name is no permission to import
+    it: to resume, load, evaluate or predict, give it again as ``parts=[MyNet]``.
+
     Examples
     --------
     >>> import dope
     >>> run = dope.run("timeseries.issm", dataset="timeseries.nile", task={"horizon": 5})
     >>> sorted(run.metrics)[:2]
     ['aic', 'alpha']
+    >>> len(run.predict()["rows"])
+    5
     """
-    registry = registry or discover()
+    sections, things = named({**sections, "task_itself": task})
+    task_name = sections.pop("task_itself")
+    registry = registry_with(registry or discover(), things)
     config = resolve(
         registry,
-        task,
+        task_name,
         profile=profile,
         file=Path(file) if file else None,
         overrides=overrides,
@@ -153,31 +172,49 @@ def run(
     )
     settings = {"contexts": contexts, "seed": seed, "hybridize": hybridize}
     made = compose(registry, config)
+    watchers = [*_shown(progress), *callbacks, *named_callbacks(registry, config)]
     _check_contexts(contexts)
-    directory = RunDirectory.create(runs, task)
+    directory = RunDirectory.create(runs, task_name.replace(":", "."))
     directory.write_text("config.yaml", config.to_yaml())
-    return _train(registry, made, config, directory, settings, callbacks, None)
+    result, nets = train(made, config, directory, settings, watchers, None)
+    return Run(directory, config, result, made, nets, registry)
 
 
 def resume(
-    run: Union[str, Path],
+    run: Place,
     *,
     overrides: Sequence[str] = (),
-    runs: Union[str, Path] = DEFAULT_ROOT,
+    runs: Place = DEFAULT_ROOT,
+    progress: bool = False,
     callbacks: Sequence[Callback] = (),
+    parts: Sequence[Part] = (),
     registry: Optional[Registry] = None,
 ) -> Run:
     """Go on with a run that was stopped, from its last good checkpoint, in the same folder.
+
+    Parameters
+    ----------
+    run
+        Its folder, the end of its name, or ``last``.
+    overrides
+        ``key=value`` texts: ``trainer.epochs=20`` trains a run that has ended for longer.
+    runs
+        Where folders of runs are looked for.
+    progress, callbacks, registry
+        As in `run`.
+    parts
+        Classes and functions of your own that the run was started with.
 
     Raises
     ------
     RunError
         There is no such run, or it has ended and nothing is left to do.
     """
-    registry = registry or discover()
-    directory, config, settings = _recall(registry, run, runs, overrides, {})
-    saved = _latest(directory, required=False)
+    registry = registry_with(registry or discover(), parts)
+    directory, config, settings = recall(registry, run, runs, overrides, {})
+    saved = latest(directory, required=False)
     task = compose(registry, config)
+    watchers = [*_shown(progress), *callbacks, *named_callbacks(registry, config)]
     result = directory.read_json("result.json") or {}
     ended = saved is not None and result.get("status") == "done"
     if saved and ended and saved.meta["reason"]:
@@ -191,39 +228,83 @@ def resume(
             f"For more epochs add trainer.epochs={2 * task.options.epochs}.",
         )
     directory.write_text("config.yaml", config.to_yaml())
-    return _train(registry, task, config, directory, settings, callbacks, saved)
+    result, nets = train(task, config, directory, settings, watchers, saved)
+    return Run(directory, config, result, task, nets, registry)
+
+
+def load(
+    run: Place,
+    *,
+    overrides: Sequence[str] = (),
+    runs: Place = DEFAULT_ROOT,
+    best: bool = False,
+    parts: Sequence[Part] = (),
+    registry: Optional[Registry] = None,
+    **sections: Any,
+) -> Run:
+    """A run of earlier with its trained networks; nothing is trained and nothing is written.
+
+    Parameters
+    ----------
+    run, runs, parts
+        As in `resume`.
+    overrides, sections
+        Changes of its configuration, another data set for example.
+    best
+        Take the checkpoint of the best epoch in place of the last.
+    registry
+        As in `run`.
+
+    Examples
+    --------
+    >>> import dope
+    >>> from dope.core.backend import nd
+    >>> made = dope.run("vision.softmax", profile="tiny")
+    >>> again = dope.load(made.path)
+    >>> again.nets(nd.zeros((1, 1, 8, 8))).shape
+    (1, 10)
+    """
+    registry = registry_with(registry or discover(), parts)
+    directory, config, settings = recall(registry, run, runs, overrides, sections)
+    task, engine = trained(registry, directory, config, settings, best)
+    result = directory.read_json("result.json") or {}
+    return Run(directory, config, result, task, engine.nets, registry)
 
 
 def evaluate(
-    run: Union[str, Path],
+    run: Place,
     *,
     overrides: Sequence[str] = (),
-    runs: Union[str, Path] = DEFAULT_ROOT,
+    runs: Place = DEFAULT_ROOT,
     best: bool = False,
+    parts: Sequence[Part] = (),
     registry: Optional[Registry] = None,
     **sections: Any,
 ) -> dict[str, float]:
     """Figures of merit of a trained run, on its own data or on another data set.
 
-    ``best`` takes the checkpoint of the best epoch in place of the last.
+    The arguments are those of `load`.
     """
-    task, engine, _ = _trained(registry or discover(), run, runs, overrides, sections, best)
+    registry = registry_with(registry or discover(), parts)
+    directory, config, settings = recall(registry, run, runs, overrides, sections)
+    task, engine = trained(registry, directory, config, settings, best)
     return task.evaluate(engine)
 
 
 def predict(
-    run: Union[str, Path],
+    run: Place,
     *,
     inputs: Sequence[str] = (),
     overrides: Sequence[str] = (),
-    runs: Union[str, Path] = DEFAULT_ROOT,
+    runs: Place = DEFAULT_ROOT,
     best: bool = False,
+    parts: Sequence[Part] = (),
     registry: Optional[Registry] = None,
     **sections: Any,
 ) -> dict[str, Any]:
     """What a trained run predicts, of ``inputs``, its own data or another data set.
 
-    ``best`` takes the checkpoint of the best epoch in place of the last.
+    The other arguments are those of `load`.
 
     Returns
     -------
@@ -235,33 +316,64 @@ def predict(
     ConfigError
         The task takes no ``inputs``.
     """
-    task, engine, directory = _trained(registry or discover(), run, runs, overrides, sections, best)
+    made = load(
+        run,
+        overrides=overrides,
+        runs=runs,
+        best=best,
+        parts=parts,
+        registry=registry,
+        **sections,
+    )
     if inputs:
-        return task.predict_inputs(engine.nets, inputs)
-    return task.predict(engine.nets, directory)
+        return dict(made.task.predict_inputs(made.nets, inputs))
+    return dict(made.task.predict(made.nets, made.directory))
 
 
-def _recall(
-    registry: Registry,
-    run: Union[str, Path],
-    runs: Union[str, Path],
-    overrides: Sequence[str],
-    sections: Mapping[str, Any],
-) -> tuple[RunDirectory, Config, dict[str, Any]]:
-    """A run's folder, its configuration with changes, and its settings."""
-    directory = RunDirectory.find(str(run), runs)
-    path = directory.path / "config.yaml"
-    config = Config.from_dict(registry, read_yaml(path), origin=str(path))
-    if overrides or sections:
-        config = resolve(
-            registry,
-            config.task,
-            file=path,
-            overrides=overrides,
-            overrides_mapping=sections or None,
-        )
-    settings = (directory.read_json("result.json") or {}).get("settings", {})
-    return directory, config, {"contexts": "auto", "seed": 0, "hybridize": True, **settings}
+def tasks(domain: Optional[str] = None, *, registry: Optional[Registry] = None) -> dict[str, str]:
+    """Names of all tasks, or of one domain's, and what each does.
+
+    Examples
+    --------
+    >>> import dope
+    >>> list(dope.tasks("timeseries"))
+    ['timeseries.issm', 'timeseries.lds']
+    """
+    return parts("task", domain, registry=registry)
+
+
+def parts(
+    kind: Optional[str] = None,
+    domain: Optional[str] = None,
+    *,
+    registry: Optional[Registry] = None,
+) -> dict[str, str]:
+    """Names of registered parts, and what each is.
+
+    Parameters
+    ----------
+    kind
+        ``dataset``, ``model``, ``loss``, ``task`` or ``callback``; default all, and then the kind
+        stands before the name.
+    domain
+        The first part of the names; default all.
+    registry
+        As in `run`.
+
+    Examples
+    --------
+    >>> import dope
+    >>> dope.parts("loss")["losses.l1"]
+    'Absolute error'
+    """
+    entries = (registry or discover()).entries(kind, domain)
+    return {e.name if kind else f"{e.kind} {e.name}": e.summary for e in entries}
+
+
+def _shown(progress: bool) -> list[Callback]:
+    from dope.core.callbacks import progress as shown
+
+    return [shown()] if progress else []
 
 
 def _check_contexts(text: str) -> None:
@@ -269,145 +381,3 @@ def _check_contexts(text: str) -> None:
     from dope.core import backend
 
     backend.contexts(text)
-
-
-def _latest(directory: RunDirectory, *, required: bool = True) -> Optional[Checkpoint]:
-    from dope.core.checkpoint import latest
-
-    saved, problems = latest(directory.checkpoints)
-    instead = "using the one before" if saved else "there is none before it"
-    for problem in problems:
-        directory.log(f"warning: {problem}; {instead}")
-        print(f"warning: {problem}; {instead}", file=sys.stderr, flush=True)
-    if saved is None and required:
-        raise RunError(
-            f"the run {directory.path} has no checkpoint", "Start it again, or dope resume it."
-        )
-    return saved
-
-
-def _engine(task: Task, settings: Mapping[str, Any]) -> Engine:
-    from dope.core import backend
-    from dope.core.engine import Engine
-
-    backend.use_threads(task.threads)
-    backend.seed(settings["seed"])
-    task.prepare()
-    nets = task.build()
-    return Engine(
-        nets,
-        task.groups(nets),
-        backend.contexts(settings["contexts"]),
-        batch_axis=task.batch_axis,
-        hybridize=settings["hybridize"],
-        accumulate=task.options.accumulate,
-    )
-
-
-def _trained(
-    registry: Registry,
-    run: Union[str, Path],
-    runs: Union[str, Path],
-    overrides: Sequence[str],
-    sections: Mapping[str, Any],
-    best: bool,
-) -> tuple[Task, Engine, RunDirectory]:
-    from dope.core import backend, checkpoint
-
-    directory, config, settings = _recall(registry, run, runs, overrides, sections)
-    path = directory.checkpoints / "best.json"
-    if best and not path.is_file():
-        raise RunError(
-            f"the run {directory.path} has no best checkpoint",
-            "One is kept where trainer.monitor is a figure of held-out data.",
-        )
-    saved = checkpoint.load(path) if best else _latest(directory)
-    task = compose(registry, config)
-    engine = _engine(task, settings)
-    assert saved is not None
-    engine.restore(saved.arrays, saved.meta["updates"])
-    engine.settle()
-    engine.networks.average()
-    backend.seed(settings["seed"])  # whatever the task draws, it draws the same each time
-    return task, engine, directory
-
-
-def _train(
-    registry: Registry,
-    task: Task,
-    config: Config,
-    directory: RunDirectory,
-    settings: Mapping[str, Any],
-    callbacks: Sequence[Callback],
-    saved: Optional[Checkpoint],
-) -> Run:
-    from dope.core.plots import curves
-    from dope.core.trainer import Trainer
-
-    began = time.time()
-    result: dict[str, Any] = {
-        "task": config.task,
-        "status": "running",
-        "settings": dict(settings),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "metrics": {},
-        "environment": _environment(),
-    }
-    directory.write_json("result.json", result)
-    try:
-        named = [registry.get("callback", n).load()() for n in task.options.callbacks]
-        engine = _engine(task, settings)
-        result["environment"] = _environment()  # with the threads that this task takes
-        trainer = Trainer(
-            task,
-            engine,
-            task.options,
-            directory,
-            seed=settings["seed"],
-            callbacks=[*callbacks, *named],
-        )
-        if saved is not None:
-            trainer.restore(saved)
-            directory.log(f"resumed after step {trainer.total_steps}")
-        result["status"] = trainer.fit()
-        result |= {"epochs": trainer.epoch, "steps": trainer.total_steps, "stopped": trainer.reason}
-        if result["status"] == "done":
-            curves(directory.plots / "curves.png", directory.metrics(), config.task)
-            engine.networks.average()
-            result["metrics"] = {**trainer.metrics, **task.report(engine.nets, directory)}
-    except BaseException as error:
-        result["status"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        result["error"] = str(error) or type(error).__name__
-        vars(error)["run"] = directory.path  # so that whoever reports it can name the run
-        raise
-    finally:
-        result["seconds"] = round(time.time() - began, 3)
-        _write_result(directory, result)
-    return Run(directory, config, result, task, engine.nets)
-
-
-def _write_result(directory: RunDirectory, result: Mapping[str, Any]) -> None:
-    failing = sys.exc_info()[0] is not None
-    try:
-        directory.write_json("result.json", result)
-        directory.log(f"{result['status']} after {result['seconds']} s")
-    except DopeError:
-        if not failing:  # a full disk must not hide the first error
-            raise
-
-
-def _environment() -> dict[str, Any]:
-    """Versions, host and the settings that speed and bits depend on."""
-    import numpy as np
-
-    from dope import __version__
-    from dope.core import backend
-
-    return {
-        "dope": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "mxnet": f"{backend.mx.__version__} ({backend.distribution})",
-        "host": socket.gethostname(),
-        **backend.environment,
-    }

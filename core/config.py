@@ -15,14 +15,30 @@ from typing import Any, NamedTuple, Optional
 from dope.core.annotations import type_text
 from dope.core.errors import ConfigError, PluginError, did_you_mean
 from dope.core.optimizers import OPTIMIZERS
-from dope.core.options import TrainerOptions, complete, part_signature
+from dope.core.options import TrainerOptions, complete, complete_callbacks, part_signature
 from dope.core.registry import KINDS, Registry
-from dope.core.signature import REQUIRED, class_attribute
-from dope.core.sources import SECTIONS, Chosen, Source, from_arguments, from_mapping, merge
+from dope.core.signature import REQUIRED, Signature, class_attribute
+from dope.core.sources import (
+    CALLBACKS,
+    SECTIONS,
+    Chosen,
+    Source,
+    from_arguments,
+    from_mapping,
+    merge,
+)
 from dope.core.values import json_schema as type_schema
 from dope.core.values import plain, read_yaml, to_yaml
 
-__all__ = ["Config", "Row", "TrainerOptions", "describe", "json_schema", "resolve"]
+__all__ = [
+    "Config",
+    "Row",
+    "TrainerOptions",
+    "describe",
+    "describe_part",
+    "json_schema",
+    "resolve",
+]
 
 
 @dataclass(frozen=True)
@@ -37,7 +53,8 @@ class Config:
         For each of ``SECTIONS`` its options, all of them, and its part's ``name`` (the trainer
         has none); None for a part that the task does not have.
     origins
-        ``section.key`` to where the value came from.
+        ``section.key`` to where the value came from; ``trainer.callbacks.NAME.option`` for the
+        options of callbacks, which are items of the list ``callbacks`` of the trainer.
     """
 
     task: str
@@ -138,7 +155,7 @@ def resolve(
         known = {row.key: f"{row.section}.{row.key}" for row in rows if row.key != "name"}
         return f"Did you mean '{known[key]}'?" if key in known else did_you_mean(key, known)
 
-    sources.append(from_arguments(overrides, near))
+    sources.append(from_arguments(overrides, near, _names(registry, "callback")))
     return _complete_all(registry, task_name, merge(task_name, sources))
 
 
@@ -152,11 +169,30 @@ def describe(registry: Registry, task_name: str, *, profile: str = "quick") -> l
             meaning = _summary(registry, section, chosen.name)
             rows.append(Row(section, "name", section, chosen.name, meaning))
         values, _ = complete(registry, task_name, section, chosen, partial=True)
-        for key, option in part_signature(registry, section, chosen.name).options.items():
-            value = plain(values.get(key, "required"))
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            kind = type_text(option.annotation)
-            rows.append(Row(section, key, kind, text or "''", option.description))
+        if section == "trainer":
+            values["callbacks"], _ = complete_callbacks(registry, chosen, partial=True)
+        rows += _rows(section, part_signature(registry, section, chosen.name), values)
+    return rows
+
+
+def describe_part(registry: Registry, kind: str, name: str) -> list[Row]:
+    """Every option of one registered part of any kind, or of an optimizer.
+
+    The section of each row is what stands before the option where users write it: ``model``, or
+    ``trainer.callbacks.acme.notify``.
+    """
+    section = f"{CALLBACKS}.{name}" if kind == "callback" else kind
+    values, _ = complete(registry, name, kind, Chosen(name), partial=True)
+    return _rows(section, part_signature(registry, kind, name), values)
+
+
+def _rows(section: str, options: Signature, values: Mapping[str, Any]) -> list[Row]:
+    rows = []
+    for key, option in options.options.items():
+        value = plain(values.get(key, "required"))
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        kind = type_text(option.annotation)
+        rows.append(Row(section, key, kind, text or "''", option.description))
     return rows
 
 
@@ -166,6 +202,10 @@ def json_schema(registry: Registry, task_name: str) -> dict[str, Any]:
     for section, chosen in merge(task_name, _authored(registry, task_name, "quick")).items():
         if section == "trainer":
             sections[section] = _part_schema(registry, section, "trainer")
+            known = _names(registry, "callback")
+            each = [_part_schema(registry, "callback", name) for name in known]
+            items = {"anyOf": [{"enum": known}, *each]} if known else False
+            sections[section]["properties"]["callbacks"]["items"] = items
         elif chosen.name is None:
             sections[section] = {"type": "null"}
         else:
@@ -242,6 +282,9 @@ def _complete_all(registry: Registry, task: str, merged: Mapping[str, Chosen]) -
         sections[section] = None
         if chosen.name is not None:
             sections[section], found = complete(registry, task, section, chosen)
+            if section == "trainer":
+                sections[section]["callbacks"], own = complete_callbacks(registry, chosen)
+                found.update(own)
             origins.update({f"{section}.{key}": origin for key, origin in found.items()})
     TrainerOptions(**sections["trainer"])  # both are light, and know their ranges
     if sections["optimizer"] is not None:
@@ -254,7 +297,4 @@ def _complete_all(registry: Registry, task: str, merged: Mapping[str, Chosen]) -
                 f"optimizer={sections['optimizer']['name']} has no learning rate to schedule",
                 "Leave trainer.schedule and trainer.warmup out, or use another optimizer.",
             )
-    for name in sections["trainer"]["callbacks"]:
-        if "." in name:  # the stock ones have no dot
-            registry.get("callback", name)
     return Config(task, sections, origins)

@@ -6,14 +6,14 @@ Completes and checks one section; merging sources is in ``sources.py``, the whol
 from __future__ import annotations
 
 import re
-from typing import Any, List, Literal, Optional, Union
+from typing import Any, Dict, List, Literal, Optional, Union
 
 from dope.core.annotations import type_text
 from dope.core.errors import ConfigError, PluginError, did_you_mean
 from dope.core.optimizers import OPTIMIZERS
 from dope.core.registry import Registry
 from dope.core.signature import REQUIRED, Option, Signature, signature
-from dope.core.sources import Chosen, Given
+from dope.core.sources import CALLBACKS, Chosen, Given
 from dope.core.values import Mismatch, check, from_text
 
 TRAINER = "dope.core.config:TrainerOptions"
@@ -71,7 +71,8 @@ class TrainerOptions:
         Whether the smaller or the larger monitor is better. auto: larger for names that end in
         accuracy, f1, auc, recall, precision, ndcg, map or r (and so recall@10), else smaller.
     callbacks
-        Names of callbacks that are told of the run's events, in this order.
+        Callbacks that are told of the run's events, in this order: names, or mappings of a name
+        and options. On the command line, options are trainer.callbacks.NAME.option=value.
 
     Attributes
     ----------
@@ -104,7 +105,7 @@ class TrainerOptions:
         patience: Optional[int] = None,
         monitor: Optional[str] = None,
         mode: Literal["auto", "min", "max"] = "auto",
-        callbacks: List[str] = [],  # noqa: B006 - likewise
+        callbacks: List[Union[str, Dict[str, Any]]] = [],  # noqa: B006 - likewise
     ) -> None:
         self.epochs, self.batch_size, self.accumulate = epochs, batch_size, accumulate
         self.schedule, self.warmup, self.milestones = schedule, warmup, list(milestones)
@@ -212,10 +213,33 @@ def part_signature(registry: Registry, section: str, name: str) -> Signature:
 
 
 def complete(
-    registry: Registry, task: str, section: str, chosen: Chosen, *, partial: bool = False
+    registry: Registry,
+    task: str,
+    section: str,
+    chosen: Chosen,
+    *,
+    partial: bool = False,
+    at: str = "",
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Values and origins of one section; ``partial`` lets required options be missing."""
+    """Values and origins of one section.
+
+    Parameters
+    ----------
+    registry
+        Where the part's name is looked up.
+    task
+        What ``dope show`` is to be asked about where a value is of another type.
+    section
+        The kind of part.
+    chosen
+        Its name, and the options that are given.
+    partial
+        Let required options be missing.
+    at
+        What stands before an option's name where users write it; default ``section``.
+    """
     name = chosen.name or section
+    at = at or section
     options = part_signature(registry, section, name).options
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -226,22 +250,40 @@ def complete(
         if key not in options:
             known = ", ".join(options) or "none"
             raise ConfigError(
-                f"{given.at(section, key)}: {name} has no option '{key}'",
+                f"{given.at(at, key)}: {name} has no option '{key}'",
                 f"{did_you_mean(key, options)} Its options: {known}.".strip(),
             )
     for key, option in options.items():
         if key in chosen.options:
-            values[key] = _value(task, section, option, chosen.options[key])
+            values[key] = _value(task, at, option, chosen.options[key])
             origins[key] = chosen.options[key].origin
         elif option.default is not REQUIRED:
             values[key] = _default(name, option)
             origins[key] = f"default of {name}"
         elif not partial:
             raise ConfigError(
-                f"{section}.{key} is required by {name} and not given",
-                f"Add {section}.{key}=… ({type_text(option.annotation)}).",
+                f"{at}.{key} is required by {name} and not given",
+                f"Add {at}.{key}=… ({type_text(option.annotation)}).",
             )
     return values, origins
+
+
+def complete_callbacks(
+    registry: Registry, trainer: Chosen, *, partial: bool = False
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The trainer's callbacks, a mapping of name and all options each; and where they are from.
+
+    Origins are by ``callbacks.NAME.option``, and ``callbacks`` for the list.
+    """
+    found: list[dict[str, Any]] = []
+    origins = {"callbacks": trainer.origin or "default of trainer"}
+    for name, chosen in trainer.callbacks.items():
+        at, show = f"{CALLBACKS}.{name}", f"{name} --kind callback"
+        values, own = complete(registry, show, "callback", chosen, partial=partial, at=at)
+        found.append(values)
+        own.pop("name")
+        origins.update({f"callbacks.{name}.{key}": origin for key, origin in own.items()})
+    return found, origins
 
 
 def _value(task: str, section: str, option: Option, given: Given) -> Any:

@@ -111,12 +111,29 @@ def with_origins(sections: Mapping[str, Any], origins: Mapping[str, str]) -> str
             continue
         lines.append((f"{section}:", ""))
         for key, value in values.items():
-            text = json.dumps(value, ensure_ascii=False)
-            lines.append((f"  {key}: {text}", origins.get(f"{section}.{key}", "")))
+            origin = origins.get(f"{section}.{key}", "")
+            if not (value and (section, key) == ("trainer", "callbacks")):
+                lines.append((f"  {key}: {json.dumps(value, ensure_ascii=False)}", origin))
+                continue
+            lines.append((f"  {key}:", origin))
+            lines += [line for callback in value for line in _callback(callback, origins)]
     left = min(48, max((len(text) for text, origin in lines if origin), default=0))
     return "\n".join(
         f"{text.ljust(left)}  # {origin}" if origin else text for text, origin in lines
     )
+
+
+def _callback(options: Mapping[str, Any], origins: Mapping[str, str]) -> list[tuple[str, str]]:
+    """An item of the list trainer.callbacks: its name and, below, each option."""
+    name = options["name"]
+    return [(f"  - name: {name}", "")] + [
+        (
+            f"    {key}: {json.dumps(value, ensure_ascii=False)}",
+            origins.get(f"trainer.callbacks.{name}.{key}", ""),
+        )
+        for key, value in options.items()
+        if key != "name"
+    ]
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], handle: TextIO) -> None:

@@ -5,13 +5,15 @@ Knows sections and keys only; types, defaults and completeness are the subject o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Dict, List, Optional, Union
 
 from dope.core.errors import ConfigError, did_you_mean
+from dope.core.values import Mismatch, from_text
 
 SECTIONS = ("task", "dataset", "model", "loss", "optimizer", "trainer")
+CALLBACKS = "trainer.callbacks"
 
 
 @dataclass(frozen=True)
@@ -34,22 +36,26 @@ class Source:
     """What one source says: part names by section, and options by section and key.
 
     ``authored`` marks the task's own defaults and profiles, which alone may say that a task
-    has no such part.
+    has no such part. ``callbacks`` are the names of the whole list, None where the source gives
+    no list.
     """
 
     origin: str
     authored: bool = False
     parts: dict[str, Optional[str]] = field(default_factory=dict)
     options: dict[str, dict[str, Given]] = field(default_factory=dict)
+    callbacks: Optional[list[str]] = None
+    callback_options: dict[str, dict[str, Given]] = field(default_factory=dict)
 
 
 @dataclass
 class Chosen:
-    """What all sources together say of one section."""
+    """What all sources together say of one section; ``callbacks``, by name, are the trainer's."""
 
     name: Optional[str] = None
     origin: str = ""
     options: dict[str, Given] = field(default_factory=dict)
+    callbacks: dict[str, Chosen] = field(default_factory=dict)
 
 
 def from_mapping(mapping: Any, origin: str, *, authored: bool = False) -> Source:
@@ -70,6 +76,8 @@ def from_mapping(mapping: Any, origin: str, *, authored: bool = False) -> Source
             options = dict(content)
             if "name" in options and section != "trainer":
                 source.parts[section] = _part(options.pop("name"), origin, section)
+            if section == "trainer" and "callbacks" in options:
+                _listed(source, options.pop("callbacks"), f"{origin}: trainer.callbacks")
             source.options[section] = {
                 str(key): Given(value, origin) for key, value in options.items()
             }
@@ -83,8 +91,12 @@ def from_mapping(mapping: Any, origin: str, *, authored: bool = False) -> Source
     return source
 
 
-def from_arguments(arguments: Iterable[str], near: Callable[[str], str]) -> Source:
+def from_arguments(
+    arguments: Iterable[str], near: Callable[[str], str], callbacks: Collection[str] = ()
+) -> Source:
     """A source from ``section=part`` and ``section.option=value`` texts, in any order.
+
+    An option of a callback is ``trainer.callbacks.NAME.option=value``.
 
     Parameters
     ----------
@@ -92,6 +104,8 @@ def from_arguments(arguments: Iterable[str], near: Callable[[str], str]) -> Sour
         As they stand on the command line.
     near
         A hint for a key that has no known section.
+    callbacks
+        Registered names: of those that an option's key begins with, the longest is meant.
 
     Raises
     ------
@@ -115,7 +129,13 @@ def from_arguments(arguments: Iterable[str], near: Callable[[str], str]) -> Sour
             key, dot = section, ""
         if seen.setdefault(key, text) != text:
             raise ConfigError(f"{key} is given twice: '{seen[key]}' and '{text}'", "Keep one.")
-        if dot:
+        if key == CALLBACKS:
+            _listed(source, _read_list(argument, text), argument)
+        elif key.startswith(f"{CALLBACKS}."):
+            name, inner = _callback(key[len(CALLBACKS) + 1 :], argument, callbacks)
+            given = Given(text, source.origin, True)
+            source.callback_options.setdefault(name, {})[inner] = given
+        elif dot:
             source.options.setdefault(section, {})[option] = Given(text, source.origin, True)
         elif section == "trainer":
             raise ConfigError(
@@ -147,7 +167,69 @@ def merge(task: str, sources: Sequence[Source]) -> dict[str, Chosen]:
             if options and chosen.name is None:
                 raise _no_such_part(task, section, source)
             chosen.options.update(options)
+        _merge_callbacks(merged["trainer"], source)
     return merged
+
+
+def _merge_callbacks(trainer: Chosen, source: Source) -> None:
+    """Let a later list win; a callback that it names again keeps the options it had."""
+    if source.callbacks is not None or source.callback_options:
+        trainer.origin = source.origin
+    if source.callbacks is not None:
+        before = trainer.callbacks
+        trainer.callbacks = {
+            name: before.get(name) or Chosen(name, source.origin) for name in source.callbacks
+        }
+    for name, options in source.callback_options.items():
+        chosen = trainer.callbacks.setdefault(name, Chosen(name, source.origin))
+        chosen.options.update(options)
+
+
+def _read_list(argument: str, text: str) -> Any:
+    try:
+        return from_text(text, List[Union[str, Dict[str, Any]]])
+    except Mismatch:
+        raise _no_list(argument) from None
+
+
+def _listed(source: Source, content: Any, at: str) -> None:
+    """Take in ``trainer.callbacks``: names, or mappings of a name and options."""
+    if not isinstance(content, (list, tuple)):
+        raise _no_list(at)
+    source.callbacks = []
+    for item in content:
+        options = dict(item) if isinstance(item, Mapping) else {"name": item}
+        name = options.pop("name", None)
+        if not isinstance(name, str) or not name:
+            raise _no_list(at)
+        if name in source.callbacks:
+            raise ConfigError(f"{at}: callback '{name}' is named twice", "Name it once.")
+        source.callbacks.append(name)
+        if options:
+            made = {str(key): Given(value, source.origin) for key, value in options.items()}
+            # An option that has words of its own on the command line says it more plainly.
+            source.callback_options[name] = {**made, **source.callback_options.get(name, {})}
+
+
+def _no_list(at: str) -> ConfigError:
+    return ConfigError(
+        f"{at}: callbacks are a list of names, or of mappings of a name and options",
+        "Write callbacks: [acme.notify, {name: acme.other, every: 5}], and on the command line "
+        f"{CALLBACKS}=acme.notify and {CALLBACKS}.acme.other.every=5.",
+    )
+
+
+def _callback(path: str, argument: str, known: Collection[str]) -> tuple[str, str]:
+    """Name and option of ``acme.other.every``."""
+    fits = [name for name in known if path.startswith(f"{name}.")]
+    if not fits and path in known:
+        raise ConfigError(
+            f"'{argument}' names a callback but none of its options", f"Write {CALLBACKS}={path}."
+        )
+    name = max(fits, key=len, default=path.rpartition(".")[0])
+    if not name:
+        raise _no_list(argument)
+    return name, path[len(name) + 1 :]
 
 
 def _choose(task: str, section: str, chosen: Chosen, source: Source) -> None:

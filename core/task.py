@@ -78,6 +78,8 @@ class Task:
         The optimizer's name and options, a mapping.
     ``options``
         The trainer's options.
+    ``parts``
+        The registered name of each part, by section.
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {}
@@ -91,6 +93,7 @@ class Task:
     criterion: Any
     optimizer: Mapping[str, Any]
     options: Any
+    parts: Mapping[str, str]
 
     def prepare(self) -> None:
         """Read the data; called once, before `build`."""

@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from dope.core import checkpoint
+from dope.core import checkpoint, fitting
 from dope.core.backend import nd
 from dope.core.backend import seed as seed_all
-from dope.core.callbacks import Callback
+from dope.core.callbacks import Callback, Watchers
 from dope.core.checkpoint import Checkpoint
 from dope.core.engine import Engine
 from dope.core.errors import DivergedError, DopeError
@@ -76,7 +76,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.task, self.engine, self.options, self.run = task, engine, options, run
-        self.seed, self.callbacks = seed, list(callbacks)
+        self.seed, self.watchers = seed, Watchers(callbacks)
         self.epoch = self.step = self.total_steps = self.examples = self.steps_per_epoch = 0
         self.metrics: dict[str, float] = {}
         self.best: Optional[float] = None
@@ -91,8 +91,8 @@ class Trainer:
         return max(0, (self.options.epochs - self.epoch) * self.steps_per_epoch - self.step)
 
     def stop(self, reason: str) -> None:
-        """End training after this epoch; ``reason`` goes into the log."""
-        self.reason = reason
+        """End training after this epoch; ``reason`` goes into ``result.json``."""
+        self.reason = reason or "told to stop"
 
     def fit(self) -> str:
         """Train until done; return ``done`` or ``interrupted``.
@@ -104,25 +104,28 @@ class Trainer:
         KeyboardInterrupt
             A second interrupt: there was no time to save again.
         """
-        batches: Any = self.task.data("train")
+        with fitting.meeting(self.task, "task", "dataset"):
+            batches: Any = self.task.data("train")
         if batches is None:
             raise DopeError("the task has no training data", "Task.data('train') returned None.")
+        if not self.total_steps:
+            fitting.check(self.task, self.engine, batches)  # draws nothing that is not seeded anew
         self._batches = batches
         self.steps_per_epoch = len(self._batches)
         if self.total_steps and not self.reason and self.task.finished(self.engine):
             self.stop(SETTLED)
         status = "failed"
-        self._tell("on_fit_start")
         try:
+            self.watchers.start(self)
             with self._interrupts():
                 status = self._train()
         finally:
-            self._tell("on_fit_end", status)
+            self.watchers.end(self, status)
         return status
 
     def _train(self) -> str:
         self._saved_at = time.monotonic()
-        while self.epoch < self.options.epochs and not self.reason:
+        while self.epoch < self.options.epochs and (self.step or not self.reason):
             whole = self._one_epoch()
             if whole:
                 self._end_epoch()
@@ -152,7 +155,7 @@ class Trainer:
             self.step += 1
             self.total_steps += 1
             self.examples += max((value.count for value in sums.values()), default=0)
-            self._tell("on_step_end")
+            self.watchers.tell("on_step_end", self)
             if self.step < self.steps_per_epoch and not self._go_on():
                 return False
         return True
@@ -196,12 +199,12 @@ class Trainer:
         metrics = self._means()
         self._sums, self.step = {}, 0
         self.epoch += 1
-        self._tell("on_epoch_end", metrics)
+        self.watchers.tell("on_epoch_end", self, metrics)
         if self.epoch % self.options.evaluate_every == 0 or self.epoch == self.options.epochs:
             self.engine.networks.average()
             found = self.task.evaluate(self.engine)
             if found:
-                self._tell("on_evaluation_end", found)
+                self.watchers.tell("on_evaluation_end", self, found)
                 metrics.update(found)
             self._judge(metrics, held_out=found)
         self.metrics = metrics
@@ -256,12 +259,13 @@ class Trainer:
             arrays[f"sum/{key}"] = value.total.asnumpy()
         meta = {key: getattr(self, key) for key in POSITION}
         meta |= {"updates": updates, "counts": {k: v.count for k, v in self._sums.items()}}
+        meta |= {"callbacks": self.watchers.state()}
         if not name:  # the best one is not resumed from
             name, self._saved_at = f"{self.total_steps:09d}", time.monotonic()
         path = checkpoint.save(
             self.run.checkpoints, Checkpoint(arrays, meta), name=name, keep=self.options.keep
         )
-        self._tell("on_checkpoint", path)
+        self.watchers.tell("on_checkpoint", self, path)
 
     def restore(self, saved: Checkpoint) -> None:
         """Go back to where a checkpoint was taken; `fit` then goes on from there."""
@@ -274,11 +278,8 @@ class Trainer:
             )
             for key, n in saved.meta["counts"].items()
         }
+        self.watchers.restore(saved.meta.get("callbacks", {}))
         self.run.cut_metrics(self.total_steps - self.step)
-
-    def _tell(self, event: str, *details: Any) -> None:
-        for callback in self.callbacks:
-            getattr(callback, event)(self, *details)
 
     @contextlib.contextmanager
     def _interrupts(self) -> Iterator[None]:

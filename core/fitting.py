@@ -1,0 +1,261 @@
+"""Whether the parts of a run fit each other: data set, model, loss and task, of any plugins.
+
+Holds checks and the words for what does not fit; composing and training are elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import numpy as np
+
+from dope.core.backend import mx, nd
+from dope.core.data import batch_length, head, split
+from dope.core.errors import ConfigError
+from dope.core.graphs import leaves, rebuild
+from dope.core.task import Task, blocks, parameters
+
+_MISSING = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
+_OPERATOR = re.compile(r"Error in operator (\S+): (?:\[.*?\] \S+: )?(?:Check failed: .*?: )?(.+)")
+_SHAPES = re.compile(r"(?i)shape|incompatible attr|dimension")
+_CLASSES, _SIGNS, _SHARES = "classes", "signs", "probabilities"
+
+
+def name(task: Any, section: str) -> str:
+    """``model vision.cnn``, or what is known of a part that has no name."""
+    known = getattr(task, "parts", {}).get(section)
+    return f"{section} {known}" if known else f"the {section}"
+
+
+def misfit(task: Any, left: str, right: str, reason: str) -> ConfigError:
+    """The error that two sections' parts do not fit."""
+    return ConfigError(
+        f"{name(task, left)} does not fit {name(task, right)}: {reason}",
+        f"Choose another {right} or {left}: dope list --kind all.",
+    )
+
+
+@contextlib.contextmanager
+def meeting(task: Any, left: str, right: str) -> Iterator[None]:
+    """Say of two parts that they do not fit where one asks the other for what it has not.
+
+    Errors inside one part's own code pass as they are, so that they are not mistaken for this.
+
+    Raises
+    ------
+    ConfigError
+        The parts do not fit.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = _asked(error) or _called(error) or _shapes(error)
+        if reason is None:
+            raise
+        raise misfit(task, left, right, reason) from error
+
+
+def later(task: Any, nets: Any, error: BaseException) -> Optional[ConfigError]:
+    """What an error in the midst of training says of parts that do not fit; None if nothing."""
+    reason = _asked(error)
+    if reason is None:
+        return None
+    sections = {
+        **{type(net).__name__: "model" for net in blocks(nets).values()},
+        type(getattr(task, "criterion", None)).__name__: "loss",
+        type(getattr(task, "dataset", None)).__name__: "dataset",
+    }
+    section = sections.get(reason.partition(" ")[0])
+    return misfit(task, "task", section, reason) if section else None
+
+
+def check(task: Any, engine: Any, batches: Any) -> None:
+    """Refuse parts that do not fit, by the first batch of training; nothing learns.
+
+    Shapes are inferred from symbols, nothing is computed or drawn, except for networks that do
+    not hybridize: these see one example, in prediction mode. A task with a step of its own is not
+    looked into.
+
+    A loss may say what targets it takes by an attribute ``targets``: ``classes`` (whole numbers
+    from 0 to K - 1 for outputs (n, K)), ``signs`` (-1 and 1) or ``probabilities`` (0 to 1).
+
+    Parameters
+    ----------
+    task, engine
+        As the trainer has them.
+    batches
+        What ``task.data("train")`` returned.
+
+    Raises
+    ------
+    ConfigError
+        Two parts do not fit; it names both.
+    """
+    if not (hasattr(batches, "epoch") and hasattr(batches, "__len__")):
+        reason = f"its batches are a {type(batches).__name__} without len() or epoch(order, skip)"
+        raise misfit(task, "dataset", "task", f"{reason}, as dope.core.data.ArrayBatches has them")
+    kind = type(task)
+    if kind.step is not Task.step:
+        return
+    batch = _first(batches)
+    if batch is None:
+        return
+    if kind.loss is Task.loss:
+        _check_stock(task, engine, batch, batches)
+    elif engine.hybridize and getattr(kind.loss, "compiled", False) and _hybrid(engine.nets):
+        _check_traced(task, engine, batch)
+
+
+def _first(batches: Any) -> Any:
+    stream = iter(batches.epoch(np.random.default_rng(0), 0))
+    try:
+        return next(stream, None)
+    finally:
+        if hasattr(stream, "close"):
+            stream.close()
+
+
+def _hybrid(nets: Any) -> bool:
+    return all(isinstance(net, mx.gluon.HybridBlock) for net in blocks(nets).values())
+
+
+def _check_stock(task: Any, engine: Any, batch: Any, batches: Any) -> None:
+    """Of the stock loss: inputs to outputs, outputs and targets to one number an example."""
+    if not callable(engine.nets):
+        return
+    if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+        given = f"{len(batch)} parts" if isinstance(batch, (tuple, list)) else type(batch).__name__
+        reason = f"a batch is {given}, not a pair of inputs and targets"
+        raise misfit(task, "dataset", "task", reason)
+    inputs, target = batch
+    output = _output_shape(task, engine, inputs)
+    if output is None or not isinstance(target, nd.NDArray):
+        return
+    _check_loss(task, output, target)
+    _check_targets(task, output, target, batches)
+
+
+def _output_shape(task: Any, engine: Any, inputs: Any) -> Optional[tuple[int, ...]]:
+    """Shape of what the network makes of a batch's inputs; None where only a run can tell."""
+    net, arrays = engine.nets, leaves(inputs)
+    if not all(isinstance(array, nd.NDArray) for array in arrays):
+        arrays = []
+    shapes = ", ".join(str(array.shape) for array in arrays)
+    if isinstance(net, mx.gluon.HybridBlock) and arrays:
+        symbols = [mx.sym.var(f"input{i}") for i in range(len(arrays))]
+        try:
+            output = net(rebuild(inputs, iter(symbols)))
+            known = {f"input{i}": array.shape for i, array in enumerate(arrays)}
+            shape = output.infer_shape_partial(**known)[1][0]
+        except Exception as error:
+            reason = _shapes(error) or _called(error)
+            if reason is None:  # it does not trace: the engine will say so, or run it as it is
+                return None
+            reason += f"; inputs have shape {shapes}"
+            raise misfit(task, "model", "dataset", reason) from error
+        return shape if shape and all(shape) else None
+    if any(p._data is None for p in parameters(net).values()):
+        return None  # to start them would draw random numbers
+    with meeting(task, "model", "dataset"), mx.autograd.pause(train_mode=False):
+        one = split(head(inputs, 1, engine.batch_axis), engine.contexts[:1])[0]
+        found = getattr(net(one), "shape", None)
+    return (batch_length(inputs), *found[1:]) if found and engine.batch_axis == 0 else None
+
+
+def _check_loss(task: Any, output: tuple[int, ...], target: Any) -> None:
+    """Insist that the loss takes outputs and targets of these shapes."""
+    criterion = task.criterion
+    given = f"outputs have shape {output}, targets {target.shape}"
+    try:
+        if isinstance(criterion, mx.gluon.HybridBlock):
+            made = criterion(mx.sym.var("output"), mx.sym.var("target"))
+            made.infer_shape_partial(output=output, target=target.shape)
+        else:
+            with mx.autograd.pause(train_mode=False):
+                criterion(nd.zeros(output, ctx=target.context), target)
+    except Exception as error:
+        reason = _shapes(error) or _called(error)
+        if reason is not None:
+            raise misfit(task, "loss", "model", f"{given} ({reason})") from error
+
+
+def _check_targets(task: Any, output: tuple[int, ...], target: Any, batches: Any) -> None:
+    """Insist that targets are of the kind that the loss, or the accuracy, takes."""
+    kind = getattr(task.criterion, "targets", None)
+    asker = "loss" if kind else "task"
+    if kind is None and "accuracy" in task.metrics and len(output) > 1:
+        kind = _CLASSES
+    values = target.asnumpy()
+    if kind == _CLASSES:
+        known = getattr(batches, "arrays", None)
+        if known and getattr(batches, "transform", None) is None and len(known) == 2:
+            values = known[1]  # all of them lie in memory
+        odd = values[values != np.round(values)] if values.dtype.kind == "f" else values[:0]
+        _refuse(task, asker, odd, "whole numbers, the places of classes")
+        classes = output[-1]
+        outside = values[(values < 0) | (values >= classes)]
+        if outside.size:
+            reason = f"it tells {classes} classes apart, 0 to {classes - 1}"
+            raise misfit(task, "model", "dataset", f"{reason}, and a target is {outside[0]:g}")
+    elif kind == _SIGNS:
+        _refuse(task, asker, values[(values != 1) & (values != -1)], "-1 and 1")
+    elif kind == _SHARES:
+        _refuse(task, asker, values[~((values >= 0) & (values <= 1))], "between 0 and 1")
+
+
+def _refuse(task: Any, asker: str, odd: np.ndarray, wanted: str) -> None:
+    if odd.size:
+        reason = f"it takes targets that are {wanted}, and one is {float(odd.flat[0]):g}"
+        raise misfit(task, asker, "dataset", reason)
+
+
+def _check_traced(task: Any, engine: Any, batch: Any) -> None:
+    """Of a compiled loss of the task's own: infer all shapes."""
+    arrays = leaves(batch)
+    if not all(isinstance(array, nd.NDArray) for array in arrays):
+        return
+    symbols = [mx.sym.var(f"input{i}") for i in range(len(arrays))]
+    try:
+        found = task.loss(engine.nets, rebuild(batch, iter(symbols)), None)
+        vector = leaves(found)[0]
+        shapes = {f"input{i}": array.shape for i, array in enumerate(arrays)}
+        vector.infer_shape_partial(**shapes)
+    except Exception as error:
+        reason = _shapes(error)
+        if reason is not None:
+            raise misfit(task, "model", "dataset", reason) from error
+
+
+def _asked(error: BaseException) -> Optional[str]:
+    """What an object was asked for by others and does not have; None if it is another error."""
+    found = _MISSING.fullmatch(str(error)) if isinstance(error, AttributeError) else None
+    if found is None or found[1] == "NoneType":
+        return None
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    own = trace.tb_frame.f_locals.get("self") if trace is not None else None
+    if type(own).__name__ == found[1]:
+        return None  # its own code asks: a mistake in there
+    return f"{found[1]} has no '{found[2]}'"
+
+
+def _called(error: BaseException) -> Optional[str]:
+    """What a function says that was given other arguments than it takes."""
+    text = " ".join(str(error).split())
+    fits = isinstance(error, TypeError) and re.search(r"\w\(\) .*argument", text)
+    return text if fits else None
+
+
+def _shapes(error: BaseException) -> Optional[str]:
+    """What MXNet says of shapes, without its own file names."""
+    text = " ".join(str(error).split())
+    if not (isinstance(error, mx.base.MXNetError) and _SHAPES.search(text)):
+        return None
+    found = _OPERATOR.search(text)
+    if found:
+        return f"operator {found[1]}: {found[2]}"
+    return text.rpartition("Check failed: ")[2].rpartition("MXNetError: ")[2]
