@@ -20,7 +20,7 @@ import click
 from dope.core import present
 from dope.core.callbacks import Callback, PlainProgress, RichProgress
 from dope.core.discovery import discover
-from dope.core.errors import ConfigError, DopeError, RunError, did_you_mean
+from dope.core.errors import ConfigError, DopeError, PluginError, RunError, did_you_mean
 from dope.core.registry import KINDS
 from dope.core.rundir import DEFAULT_ROOT, plain
 
@@ -463,6 +463,74 @@ def plugin(context: click.Context) -> None:
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+
+
+@plugin.command("new")
+@click.argument("project")
+@click.option("--package", metavar="NAME", help="What Python imports.  [default: as PROJECT]")
+@click.option(
+    "--plugin", "name", metavar="NAME", help="What names begin with.  [default: PROJECT's rest]"
+)
+@click.option("--bare", is_flag=True, help="Write a task alone.")
+@click.option("--dir", "folder", metavar="DIR", help="The new folder.  [default: PROJECT]")
+@debug
+def new_plugin(
+    project: str, package: Optional[str], name: Optional[str], bare: bool, folder: Optional[str]
+) -> None:
+    """Write the project of a new plugin, which can be installed and tested at once.
+
+    PROJECT is what pip calls it. Its first word is the owner's: what follows is the plugin's name.
+
+    \b
+    Example:
+      dope plugin new acme-churn
+      dope plugin new acme-churn --package churners --plugin acme --bare
+    """
+    from dope.core.scaffold import new_project
+
+    taken = [each.name for each in discover().plugins]
+    made = new_project(project, package=package, plugin=name, bare=bare, folder=folder, taken=taken)
+    for file in made.files:
+        click.echo(made.path / file)
+    click.echo(f"\nPlugin {made.plugin}, package {made.package}. Now:\n")
+    click.echo(f"  cd {shlex.quote(str(made.path))}\n  pip install -e .\n  pytest")
+    click.echo(f"  dope run {made.task}")
+
+
+@plugin.command("check")
+@click.argument("name", shell_complete=_offer("plugins"))
+@click.option("--task", metavar="TASK", help="Check this task alone.")
+@as_json
+@debug
+def check_plugin(name: str, task: Optional[str], as_json: bool) -> None:
+    """Run dope's contract suite on a plugin and on each of its tasks.
+
+    NAME is as dope plugins lists it, or all. It fails when a check fails, or too few can run.
+
+    \b
+    Example:
+      dope plugin check losses
+      dope plugin check vision --task vision.softmax
+    """
+    from dope.core.testing import plugin as checking
+
+    def started(subject: str, check: str) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"{subject} {check} …", nl=False, err=True)
+
+    outcomes = []
+    for outcome in checking.check_plugin(discover(), name, task=task, started=started):
+        outcomes.append(outcome)
+        if sys.stderr.isatty():
+            click.echo("\r\033[K", nl=False, err=True)
+        click.echo(checking.lines(outcome), err=as_json)
+    wrong = checking.verdict(outcomes)
+    if as_json:
+        _echo_json(checking.summary(outcomes))
+    else:
+        click.echo(f"\n{checking.total(outcomes)}")
+    if wrong:
+        raise PluginError(wrong, "Their lines above say why.")
 
 
 @plugin.command("disable")

@@ -202,7 +202,9 @@ class Case:
         yield taken(batch, 0, max(1, n - 1 - n % 2), axis)
         yield taken(batch, 0, 1, axis)
 
-    def fresh(self, check: str, job: str, **details: Any) -> tuple[int, dict[str, Any], str]:
+    def fresh(
+        self, check: str, job: str, *, module: str = "fresh", **details: Any
+    ) -> tuple[int, dict[str, Any], str]:
         """Do a job of ``fresh.py`` in a new process: exit code, answer, and end of stderr."""
 
         def make() -> tuple[int, dict[str, Any], str]:
@@ -210,6 +212,7 @@ class Case:
             order = {
                 "job": job,
                 "entries": [vars(entry) for entry in self.registry.entries()],
+                "installed": bool(self.registry.plugins),
                 "task": self.task,
                 "profile": self.profile,
                 "sections": self.sections(check),
@@ -217,22 +220,32 @@ class Case:
                 "answer": str(answer),
                 **details,
             }
-            env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-            env.update(details.get("env", {}))
-            done = subprocess.run(
-                [sys.executable, "-m", "dope.core.testing.fresh"],
-                input=json.dumps(order, default=str),
-                capture_output=True,
-                text=True,
-                env=env,
-                cwd=self.folder,
-                timeout=SECONDS,
-            )
+            seconds = details.get("limit", SECONDS)
+            try:
+                done = process(module, order, details.get("cwd", self.folder), seconds)
+            except subprocess.TimeoutExpired:
+                return 1, {}, f"it had not ended after {seconds} s"
             found = json.loads(answer.read_text()) if answer.is_file() else {}
             return done.returncode, found, " ".join(done.stderr.split())[-500:]
 
         made: tuple[int, dict[str, Any], str] = self.once(f"{job} {details}", check, make)
         return made
+
+
+def process(
+    module: str, order: Mapping[str, Any], cwd: Any, seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Run a module of this package in a new process; it reads the order from standard input."""
+    path = os.pathsep.join(str(Path(each).absolute()) for each in sys.path if each)
+    return subprocess.run(
+        [sys.executable, "-m", f"dope.core.testing.{module}"],
+        input=json.dumps(order, default=str),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path, **order.get("env", {})},
+        cwd=cwd,
+        timeout=seconds,
+    )
 
 
 def parameters(arrays: Mapping[str, Any]) -> dict[str, Any]:

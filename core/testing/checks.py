@@ -17,6 +17,7 @@ from dope.core.registry import Entry, Registry
 from dope.core.rundir import plain
 from dope.core.sources import SECTIONS
 from dope.core.testing.case import SEED, Case, from_yaml, merged
+from dope.core.testing.commands import check_predict, check_quick, check_splits, check_usage
 from dope.core.testing.comparing import (
     arrays,
     difference,
@@ -31,6 +32,7 @@ from dope.core.testing.noting import taken
 from dope.core.values import Mismatch
 from dope.core.values import check as check_value
 
+RUN_FILES = ("config.yaml", "metrics.jsonl", "log.txt", "result.json")
 WRONG = ({"no": "such value"}, "no such value", [["no"], "such"])
 
 
@@ -82,6 +84,9 @@ def check_run(case: Case) -> None:
         fail("config.yaml is not the configuration of the run")
     if not arrays(run.directory):
         fail("the last checkpoint holds no arrays")
+    missing = [name for name in RUN_FILES if not (run.path / name).is_file()]
+    if missing:
+        fail(f"the run directory lacks {', '.join(missing)}")
 
 
 def check_loss(case: Case) -> None:
@@ -243,6 +248,10 @@ CHECKS: Mapping[str, Check] = {
         Check("hybrid", check_hybrid, ("same_seed",)),
         Check("reload", check_reload, ("same_seed",)),
         Check("resume", check_resume, ("same_seed", "reload")),
+        Check("splits", check_splits, ("loss",)),
+        Check("predict", check_predict, ("run",)),
+        Check("usage", check_usage, ("refusals",)),
+        Check("quick", check_quick, ("run",)),
     )
 }
 

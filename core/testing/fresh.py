@@ -9,6 +9,8 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,16 +123,44 @@ def load(order: dict[str, Any], registry: Registry) -> dict[str, Any]:
     return without_files(said)
 
 
-JOBS = {"stop": stop, "finish": finish, "load": load}
+def register(order: dict[str, Any], registry: Registry) -> dict[str, Any]:
+    """What one plugin registers, word for word, and the heavy modules that it imports."""
+    import pluggy
+
+    from dope.core.discovery import GROUP, HEAVY, KIND_OF_HOOK
+    from dope.core.hookspecs import Hooks
+
+    made: list[dict[str, Any]] = []
+    before = {name for name in HEAVY if name in sys.modules}
+    plugin = EntryPoint(order["plugin"], order["entry"], GROUP).load()
+    manager = pluggy.PluginManager("dope")
+    manager.add_hookspecs(Hooks)
+    manager.register(plugin)
+    for hook, kind in KIND_OF_HOOK.items():
+
+        def note(name: Any, target: Any, *, summary: Any = "", _kind: str = kind) -> None:
+            made.append({"kind": _kind, "name": name, "target": target, "summary": summary})
+
+        getattr(manager.hook, hook)(register=note)
+    heavy = [name for name in HEAVY if name in sys.modules and name not in before]
+    return {"registered": made, "heavy": heavy}
+
+
+JOBS = {"stop": stop, "finish": finish, "load": load, "register": register}
 
 
 def main() -> None:
     """Read an order from standard input, do it, write the answer where the order says."""
+    do(JOBS)
+
+
+def do(jobs: Mapping[str, Callable[[dict[str, Any], Registry], dict[str, Any]]]) -> None:
+    """The same with other jobs."""
     order = json.load(sys.stdin)
     registry = Registry()
     for entry in order["entries"]:
         registry.add(Entry(**entry))
-    answer = JOBS[order["job"]](order, registry)
+    answer = jobs[order["job"]](order, registry)
     Path(order["answer"]).write_text(json.dumps(plain(answer)), encoding="utf-8")
 
 

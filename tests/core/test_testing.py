@@ -10,11 +10,13 @@ import pytest
 from dope.core import api
 from dope.core.errors import ConfigError, PluginError
 from dope.core.registry import Entry, Registry
-from dope.core.testing import CHECKS, FLOOR, Outcome, Suite, run_checks, shortfall
+from dope.core.testing import CHECKS, FLOOR, Outcome, Suite, commands, run_checks, shortfall
 
 CODE = '''
 from __future__ import annotations
 import os
+import socket
+import time
 import numpy as np
 from dope.core.backend import mx, nd
 from dope.core.data import ArrayBatches, batch_length
@@ -41,7 +43,7 @@ class Points:
         self.shuffle = shuffle
 
     def batches(self, split, batch_size):
-        if split == "test":
+        if split not in ("train", "valid"):
             return None
         shuffle = self.shuffle and split == "train"
         return ArrayBatches((self.x, self.y), batch_size, shuffle=shuffle)
@@ -252,6 +254,78 @@ class HiddenState(Sound):
     def evaluate(self, engine):
         return {"valid_loss": engine.total(super().loss, next(iter(self.data("valid")))).mean()}
 
+class AnySplit(Sound):
+    """Takes a word that it does not know for a split."""
+    def data(self, split):
+        return super().data("valid" if split != "train" else split)
+
+class NoTraining(Sound):
+    """Has no batch at all, once it was asked for some."""
+    asked = 0
+    def data(self, split):
+        self.asked += split == "train"
+        return super().data(split) if self.asked < 2 or split != "train" else []
+
+class NoRows(Sound):
+    def predict(self, nets, run):
+        return {"rows": []}
+
+class NoFile(Sound):
+    def predict(self, nets, run):
+        return {"files": [run.path / "forecast.csv"]}
+
+class NeverPredicts(Sound):
+    """Nothing to apply: it only fits."""
+    predict = Task.predict
+
+class Online(Sound):
+    """Asks the network, and goes on without an answer.
+
+    Parameters
+    ----------
+    ask
+        Whether to ask.
+    """
+    profiles = {"quick": {"task": {"ask": True}}, "tiny": {}}
+    def __init__(self, *, ask: bool = False) -> None:
+        self.ask = ask
+    def prepare(self):
+        if self.ask:
+            try:
+                socket.create_connection(("192.0.2.1", 80), timeout=0.1)
+            except OSError:
+                pass
+
+class Litters(Sound):
+    """Writes beside its run.
+
+    Parameters
+    ----------
+    note
+        Name of a file.
+    """
+    profiles = {"quick": {"task": {"note": "note.txt"}}, "tiny": {}}
+    def __init__(self, *, note: str = "") -> None:
+        self.note = note
+    def report(self, nets, run):
+        if self.note:
+            open(self.note, "w").close()
+        return {}
+
+class Slow(Sound):
+    """Sleeps.
+
+    Parameters
+    ----------
+    pause
+        Seconds.
+    """
+    profiles = {"quick": {"task": {"pause": 3.0}}, "tiny": {}}
+    def __init__(self, *, pause: float = 0.0) -> None:
+        self.pause = pause
+    def prepare(self):
+        time.sleep(self.pause)
+
 class OneStep(Sound):
     exempt = {"reload": "another fault's matter, and seconds long"}
     profiles = {"quick": {}, "tiny": {"trainer": {"batch_size": 100}}}
@@ -297,8 +371,15 @@ FAULTS = {
     "OfProcess": "reload",
     "HiddenState": "resume",
     "OneStep": "resume",
+    "AnySplit": "splits",
+    "NoTraining": "splits",
+    "NoRows": "predict",
+    "NoFile": "predict",
+    "Online": "quick",
+    "Litters": "quick",
+    "Slow": "quick",
 }
-ELSEWHERE = ("reload", "resume")  # seconds each: they start processes
+ELSEWHERE = ("reload", "resume", "usage", "quick")  # seconds each: they start processes
 PARTS = {"dataset": "Points", "model": "Net", "loss": "Square"}
 
 
@@ -310,7 +391,7 @@ def registry(tmp_path_factory):
     made = Registry()
     for kind, name in PARTS.items():
         made.add(Entry(kind, f"toys.{name.lower()}", f"contract_toys:{name}", name, "toys"))
-    declared = ("UnknownCheck", "NoReason", "Twice", "NoSections", "MostlyExempt")
+    declared = ("UnknownCheck", "NoReason", "Twice", "NoSections", "MostlyExempt", "NeverPredicts")
     for name in (*SOUND, *FAULTS, *declared):
         made.add(Entry("task", f"toys.{name.lower()}", f"contract_toys:{name}", name, "toys"))
     with pytest.MonkeyPatch.context() as patch:
@@ -346,9 +427,10 @@ def exempt_of(name):
 
 
 @pytest.mark.parametrize("name, check", FAULTS.items())
-def test_a_fault_is_found_by_its_check_and_no_other(registry, tmp_path, name, check):
+def test_a_fault_is_found_by_its_check_and_no_other(registry, tmp_path, monkeypatch, name, check):
+    monkeypatch.setattr(commands, "QUICK", 2.0 if name == "Slow" else 60.0)
     suite = Suite(registry, f"toys.{name.lower()}", tmp_path)
-    asked = [each for each in CHECKS if check in ELSEWHERE or each not in ELSEWHERE]
+    asked = [each for each in CHECKS if each == check or each not in ELSEWHERE]
     outcomes = [suite.outcome(each) for each in asked]
     assert states(outcomes, "failed") == {check}, "\n".join(map(str, outcomes))
     needing = {each for each in asked if check in needs_of(each)}
@@ -368,7 +450,8 @@ def needs_of(check):
 
 
 def test_every_check_has_a_fault_that_it_finds():
-    assert set(FAULTS.values()) | {"refusals"} == set(CHECKS)  # refusals: below
+    # refusals: below; usage: in test_plugin_check.py, with an installed plugin
+    assert set(FAULTS.values()) | {"refusals", "usage"} == set(CHECKS)
     assert all(check.promise.endswith(".") for check in CHECKS.values())
 
 
@@ -447,7 +530,17 @@ def test_too_many_exemptions_do_not_pass(registry, tmp_path):
     outcomes = suite.outcomes()
     assert not states(outcomes, "failed")
     assert {outcome.text for outcome in outcomes if outcome.state == "exempt"} == {"no"}
-    assert "only 7 checks ran, at least 8 must" in shortfall(outcomes)
+    assert "only 11 checks ran, at least 12 must" in shortfall(outcomes)
+
+
+def test_what_does_not_apply_says_why_and_does_not_count(registry, tmp_path):
+    outcome = Suite(registry, "toys.neverpredicts", tmp_path).outcome("predict")
+    assert (outcome.state, outcome.text) == (
+        "not applicable",
+        "the task does not override predict",
+    )
+    many = [Outcome("a.b", check, "passed") for check in list(CHECKS)[: FLOOR - 1]]
+    assert "predict (not applicable)" in shortfall([*many, outcome])
 
 
 def test_blocked_checks_do_not_count_as_run():

@@ -1,0 +1,117 @@
+"""Promises about a task as people use it: on the command line, offline, and what it predicts.
+
+Holds what is judged, as ``checks.py``; the command lines run in ``offline.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from dope.core.errors import ConfigError
+from dope.core.options import part_signature
+from dope.core.rundir import RunDirectory, plain
+from dope.core.testing.case import Case
+from dope.core.testing.comparing import fail
+from dope.core.testing.outcome import NotApplicable
+from dope.core.values import Mismatch, from_text
+
+NO_SUCH = "no_such_split"
+QUICK = 60.0  # seconds that the profile quick may take
+NOT_A_VALUE = "{no: [such, value]}"
+
+
+def check_splits(case: Case) -> None:
+    """There is training data, and None in place of batches of a split that there is not."""
+    task = case.whole("splits").task
+    batches = task.data("train")
+    if batches is None or next(iter(batches), None) is None:
+        fail("data('train') gives no batches")
+    other = task.data(NO_SUCH)
+    if other is not None:
+        fail(f"data('{NO_SUCH}') gives {type(other).__name__}, not None")
+
+
+def check_predict(case: Case) -> None:
+    """A run predicts rows of plain values, and files that it names are there."""
+    from dope.core import api
+    from dope.core.task import Task
+
+    task = case.registry.get("task", case.task).load()
+    if task.predict is Task.predict:
+        raise NotApplicable("the task does not override predict")
+    run, _ = case.run("predict")
+    try:
+        found = api.predict(run.path, registry=case.registry)
+    except ConfigError as error:
+        if task.predict_inputs is Task.predict_inputs:
+            raise
+        raise NotApplicable(f"it predicts from --input alone: {error}") from None
+    if not isinstance(found, Mapping) or not found:
+        fail(f"predict returns {found!r}, not a mapping with something in it")
+    json.dumps(plain(found))  # what --json prints
+    rows = found.get("rows", [{}])
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        fail("rows of predict are not a list of mappings")
+    if not rows:
+        fail("predict returns no rows")
+    missing = [str(path) for path in found.get("files", []) if not Path(path).is_file()]
+    if missing:
+        fail(f"predict names files that are not there: {', '.join(missing)}")
+
+
+def check_usage(case: Case) -> None:
+    """On the command line a bad option ends with exit code 2 and one line that names it."""
+    wrong = _wrong(case)
+    code, answers, errors = case.fresh("usage", "usage", module="offline", wrong=wrong)
+    if code or not answers:
+        fail(f"dope run could not be asked (exit {code}): {errors}")
+    for given, answer in answers.items():
+        lines, name = answer["err"].strip().splitlines(), given.partition("=")[0]
+        if answer["code"] != 2:
+            fail(f"dope run {case.task} {given} ends with exit code {answer['code']}, not 2")
+        if len(lines) != 1 or name not in lines[0]:
+            fail(f"dope run {case.task} {given} does not answer with one line that names {name}")
+    if errors:
+        fail(f"something else is printed than the errors: {errors}")
+
+
+def check_quick(case: Case) -> None:
+    """The profile quick ends well within a minute, offline, and writes into its run only."""
+    folder = case.folder / "quick"
+    folder.mkdir()
+    limit = 3 * QUICK
+    code, answer, errors = case.fresh(
+        "quick", "quick", module="offline", cwd=str(folder), runs="runs", limit=limit
+    )
+    reached = ", ".join(sorted(set(answer.get("reached", []))))
+    if reached:
+        fail(f"the profile quick reaches for the network: {reached}")
+    if code or answer.get("code") != 0:
+        fail(f"dope run {case.task} fails: {answer.get('err', '').strip() or errors}")
+    (run,) = (folder / "runs").glob("*/*")
+    seconds = (RunDirectory(run).read_json("result.json") or {}).get("seconds", float("inf"))
+    if seconds > QUICK:
+        fail(f"the profile quick takes {seconds:.0f} s, more than {QUICK:.0f} s")
+    beside = sorted(path.name for path in folder.iterdir() if path.name != "runs")
+    if beside:
+        fail(f"it writes into the current folder, not into its run: {', '.join(beside)}")
+
+
+def _wrong(case: Case) -> list[str]:
+    """An option that there is not of each section, and one of a wrong type where types differ."""
+    config = case.config("usage")
+    made = []
+    for section, content in config.sections.items():
+        if content is None:
+            continue
+        made.append(f"{section}.no_such_option=1")
+        options = part_signature(case.registry, section, config.part(section) or section).options
+        for key, option in options.items():
+            try:
+                from_text(NOT_A_VALUE, option.annotation)
+            except Mismatch:
+                made.append(f"{section}.{key}={NOT_A_VALUE}")
+                break
+    return made
