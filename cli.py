@@ -26,6 +26,7 @@ from dope.core.rundir import DEFAULT_ROOT, plain
 
 if TYPE_CHECKING:
     from dope.core.api import Run
+    from dope.core.registry import Registry
     from dope.core.trainer import Trainer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -211,7 +212,10 @@ def list_parts(domain: Optional[str], kind: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("task", shell_complete=_offer("tasks"))
+@click.argument("task", metavar="NAME", shell_complete=_offer("tasks"))
+@click.option(
+    "--kind", type=click.Choice([*KINDS, "optimizer"]), help="Where several kinds have that NAME."
+)
 @click.option(
     "--profile",
     default="quick",
@@ -222,17 +226,24 @@ def list_parts(domain: Optional[str], kind: str, as_json: bool) -> None:
 @click.option("--schema", is_flag=True, help="Print the JSON schema of --config files.")
 @as_json
 @debug
-def show(task: str, profile: str, schema: bool, as_json: bool) -> None:
-    """Show every option of TASK, its type and meaning.
+def show(task: str, kind: Optional[str], profile: str, schema: bool, as_json: bool) -> None:
+    """Show every option of a task or another part, its type and meaning.
+
+    A task is shown with all its parts; --kind tells it from a model of the same NAME.
 
     \b
     Example:
       dope show timeseries.issm --profile book
+      dope show vision.cnn --kind model
     """
-    from dope.core.config import describe, json_schema
+    from dope.core.config import describe, json_schema, kind_of
     from dope.core.signature import signature
 
     registry = discover()
+    kind = kind or kind_of(registry, task)
+    if kind != "task":
+        _show_part(registry, kind, task, as_json)
+        return
     entry = registry.get("task", task)
     if schema:
         _echo_json(json_schema(registry, task))
@@ -244,13 +255,34 @@ def show(task: str, profile: str, schema: bool, as_json: bool) -> None:
         made = {"task": task, "summary": about, "profiles": profiles, "profile": profile}
         _echo_json({**made, "options": [row._asdict() for row in rows]})
         return
-    click.echo(f"{task}: {about}\n")
+    click.echo(f"{task}: {about}\n\n{_option_table(rows)}")
+    click.echo(f"\nProfiles: {', '.join(profiles)} (shown: {profile})")
+    click.echo(f"Example:  dope run {task} --profile {list(profiles)[-1]} trainer.epochs=5")
+
+
+def _show_part(registry: Registry, kind: str, name: str, as_json: bool) -> None:
+    """Show one part of any kind but a task."""
+    from dope.core.config import describe_part
+    from dope.core.options import part_signature
+
+    about = part_signature(registry, kind, name).doc_summary
+    about = about or registry.get(kind, name).summary
+    rows = describe_part(registry, kind, name)
+    if as_json:
+        options = [row._asdict() for row in rows]
+        _echo_json({"kind": kind, "name": name, "summary": about, "options": options})
+        return
+    click.echo(f"{kind} {name}: {about}\n\n{_option_table(rows) if rows else 'It has no options.'}")
+    use = f"trainer.callbacks={name}" if kind == "callback" else f"{kind}={name}"
+    click.echo(f"\nUse it:  dope run TASK {use}")
+
+
+def _option_table(rows: Sequence[Any]) -> str:
+    """Rows of core.config as a table, by the keys that users write."""
     lines = [
         (row.section if row.key == "name" else f"{row.section}.{row.key}", *row[2:]) for row in rows
     ]
-    click.echo(present.table(lines, head=("option", "type", "default", "meaning")))
-    click.echo(f"\nProfiles: {', '.join(profiles)} (shown: {profile})")
-    click.echo(f"Example:  dope run {task} --profile {list(profiles)[-1]} trainer.epochs=5")
+    return present.table(lines, head=("option", "type", "default", "meaning"))
 
 
 @cli.command()

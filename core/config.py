@@ -37,6 +37,7 @@ __all__ = [
     "describe",
     "describe_part",
     "json_schema",
+    "kind_of",
     "resolve",
 ]
 
@@ -184,6 +185,22 @@ def describe_part(registry: Registry, kind: str, name: str) -> list[Row]:
     section = f"{CALLBACKS}.{name}" if kind == "callback" else kind
     values, _ = complete(registry, name, kind, Chosen(name), partial=True)
     return _rows(section, part_signature(registry, kind, name), values)
+
+
+def kind_of(registry: Registry, name: str) -> str:
+    """The kind of part that a name alone means: a task's, the one kind that has it, an optimizer.
+
+    Raises
+    ------
+    ConfigError
+        Parts of several kinds have that name, and no task; or none has it.
+    """
+    kinds = [entry.kind for entry in registry.entries() if entry.name == name]
+    if not kinds and name in OPTIMIZERS:
+        return "optimizer"
+    if len(kinds) > 1 and "task" not in kinds:
+        raise ConfigError(f"'{name}' is a {' and a '.join(kinds)}", f"Add --kind {kinds[0]}.")
+    return kinds[0] if len(kinds) == 1 else "task"
 
 
 def _rows(section: str, options: Signature, values: Mapping[str, Any]) -> list[Row]:
