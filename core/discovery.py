@@ -146,14 +146,17 @@ def _switched_off(disabled: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _scan() -> list[_Found]:
-    """Entry points of the group by name; dope's own come first among equals, then path order."""
+    """Entry points of the group by name; dope's own come first among equals, then by owner."""
     found, seen = [], set()
     for item in _entry_points():
         key = (item.point.name, item.point.value, item.distribution)
         if key not in seen:  # one distribution may be on the path twice
             seen.add(key)
             found.append(item)
-    return sorted(found, key=lambda item: (item.point.name, item.distribution != "dope"))
+    # A folder lists its distributions in no order: which of two is used must not hang on that.
+    return sorted(
+        found, key=lambda item: (item.point.name, item.distribution != "dope", item.distribution)
+    )
 
 
 def _entry_points() -> Iterator[_Found]:
