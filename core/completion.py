@@ -166,7 +166,9 @@ def _values(annotation: Any) -> Iterator[str]:
 def _words(context: click.Context) -> tuple[str, list[str]]:
     """The task that was typed, or that of the run; and the KEY=VALUE words."""
     params = context.params
-    words = [word for word in (params.get("task"), *(params.get("settings") or ())) if word]
+    given = (params.get("task"), *(params.get("settings") or ()))
+    # Behind an option that waits for its value, click leaves the words unread.
+    words = [word for word in (*given, *context.args) if word]
     task = next((word for word in words if "=" not in word), "")
     return task, [word for word in words if "=" in word]
 
