@@ -266,7 +266,7 @@ def _show_part(registry: Registry, kind: str, name: str, as_json: bool) -> None:
     from dope.core.options import part_signature
 
     about = part_signature(registry, kind, name).doc_summary
-    about = about or registry.get(kind, name).summary
+    about = about.rstrip(":") or registry.get(kind, name).summary
     rows = describe_part(registry, kind, name)
     if as_json:
         options = [row._asdict() for row in rows]

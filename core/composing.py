@@ -35,6 +35,11 @@ def compose(registry: Registry, config: Config) -> Task:
     task.criterion = loss(**config.options("loss")) if loss else None
     task.optimizer = dict(config.sections["optimizer"] or {})
     task.parts = {section: config.part(section) or "" for section in config.sections}
+    task.swapped = [
+        section
+        for section, key in ((each, f"{each}.name") for each in ("dataset", "model", "loss"))
+        if config.origins.get(key, "").startswith(("command line", "Python call", "file "))
+    ]
 
     from dope.core.options import TrainerOptions
 
@@ -91,7 +96,7 @@ def engine(task: Task, settings: Mapping[str, Any]) -> Engine:
     """
     from dope.core import backend
     from dope.core.engine import Engine
-    from dope.core.fitting import meeting
+    from dope.core.misfits import meeting
 
     backend.use_threads(task.threads)
     backend.seed(settings["seed"])

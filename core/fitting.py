@@ -1,75 +1,22 @@
-"""Whether the parts of a run fit each other: data set, model, loss and task, of any plugins.
+"""Whether the parts of a run fit each other, found by the first batch before anything learns.
 
-Holds checks and the words for what does not fit; composing and training are elsewhere.
+Holds checks; what is said of parts that do not fit is in misfits.py.
 """
 
 from __future__ import annotations
 
-import contextlib
-import re
-from collections.abc import Iterator
+import json
 from typing import Any, Optional
 
 import numpy as np
 
 from dope.core.backend import mx, nd
 from dope.core.data import batch_length, head, split
-from dope.core.errors import ConfigError
 from dope.core.graphs import leaves, rebuild
+from dope.core.misfits import called, meeting, misfit, shapes
 from dope.core.task import Task, blocks, parameters
 
-_MISSING = re.compile(r"'(\w+)' object has no attribute '(\w+)'")
-_OPERATOR = re.compile(r"Error in operator (\S+): (?:\[.*?\] \S+: )?(?:Check failed: .*?: )?(.+)")
-_SHAPES = re.compile(r"(?i)shape|incompatible attr|dimension")
 _CLASSES, _SIGNS, _SHARES = "classes", "signs", "probabilities"
-
-
-def name(task: Any, section: str) -> str:
-    """``model vision.cnn``, or what is known of a part that has no name."""
-    known = getattr(task, "parts", {}).get(section)
-    return f"{section} {known}" if known else f"the {section}"
-
-
-def misfit(task: Any, left: str, right: str, reason: str) -> ConfigError:
-    """The error that two sections' parts do not fit."""
-    return ConfigError(
-        f"{name(task, left)} does not fit {name(task, right)}: {reason}",
-        f"Choose another {right} or {left}: dope list --kind all.",
-    )
-
-
-@contextlib.contextmanager
-def meeting(task: Any, left: str, right: str) -> Iterator[None]:
-    """Say of two parts that they do not fit where one asks the other for what it has not.
-
-    Errors inside one part's own code pass as they are, so that they are not mistaken for this.
-
-    Raises
-    ------
-    ConfigError
-        The parts do not fit.
-    """
-    try:
-        yield
-    except Exception as error:
-        reason = _asked(error) or _called(error) or _shapes(error)
-        if reason is None:
-            raise
-        raise misfit(task, left, right, reason) from error
-
-
-def later(task: Any, nets: Any, error: BaseException) -> Optional[ConfigError]:
-    """What an error in the midst of training says of parts that do not fit; None if nothing."""
-    reason = _asked(error)
-    if reason is None:
-        return None
-    sections = {
-        **{type(net).__name__: "model" for net in blocks(nets).values()},
-        type(getattr(task, "criterion", None)).__name__: "loss",
-        type(getattr(task, "dataset", None)).__name__: "dataset",
-    }
-    section = sections.get(reason.partition(" ")[0])
-    return misfit(task, "task", section, reason) if section else None
 
 
 def check(task: Any, engine: Any, batches: Any) -> None:
@@ -80,7 +27,8 @@ def check(task: Any, engine: Any, batches: Any) -> None:
     looked into.
 
     A loss may say what targets it takes by an attribute ``targets``: ``classes`` (whole numbers
-    from 0 to K - 1 for outputs (n, K)), ``signs`` (-1 and 1) or ``probabilities`` (0 to 1).
+    from 0 to K - 1 for outputs (n, K)), ``signs`` (-1 and 1) or ``probabilities`` (0 to 1). That
+    of a hybrid loss that picks outputs by targets is seen without it.
 
     Parameters
     ----------
@@ -100,6 +48,9 @@ def check(task: Any, engine: Any, batches: Any) -> None:
     kind = type(task)
     if kind.step is not Task.step:
         return
+    learned = (p for net in blocks(engine.nets).values() for p in parameters(net).values())
+    if kind.groups is Task.groups and all(p.grad_req == "null" for p in learned):
+        raise misfit(task, "model", "task", "it has no parameters that learn by gradients")
     batch = _first(batches)
     if batch is None:
         return
@@ -134,8 +85,8 @@ def _check_stock(task: Any, engine: Any, batch: Any, batches: Any) -> None:
     output = _output_shape(task, engine, inputs)
     if output is None or not isinstance(target, nd.NDArray):
         return
-    _check_loss(task, output, target)
-    _check_targets(task, output, target, batches)
+    picked = _check_loss(task, output, target)
+    _check_targets(task, output, target, batches, picked)
 
 
 def _output_shape(task: Any, engine: Any, inputs: Any) -> Optional[tuple[int, ...]]:
@@ -143,7 +94,7 @@ def _output_shape(task: Any, engine: Any, inputs: Any) -> Optional[tuple[int, ..
     net, arrays = engine.nets, leaves(inputs)
     if not all(isinstance(array, nd.NDArray) for array in arrays):
         arrays = []
-    shapes = ", ".join(str(array.shape) for array in arrays)
+    given = ", ".join(str(array.shape) for array in arrays)
     if isinstance(net, mx.gluon.HybridBlock) and arrays:
         symbols = [mx.sym.var(f"input{i}") for i in range(len(arrays))]
         try:
@@ -151,10 +102,10 @@ def _output_shape(task: Any, engine: Any, inputs: Any) -> Optional[tuple[int, ..
             known = {f"input{i}": array.shape for i, array in enumerate(arrays)}
             shape = output.infer_shape_partial(**known)[1][0]
         except Exception as error:
-            reason = _shapes(error) or _called(error)
+            reason = shapes(error) or called(error)
             if reason is None:  # it does not trace: the engine will say so, or run it as it is
                 return None
-            reason += f"; inputs have shape {shapes}"
+            reason += f"; inputs have shape {given}"
             raise misfit(task, "model", "dataset", reason) from error
         return shape if shape and all(shape) else None
     if any(p._data is None for p in parameters(net).values()):
@@ -165,26 +116,45 @@ def _output_shape(task: Any, engine: Any, inputs: Any) -> Optional[tuple[int, ..
     return (batch_length(inputs), *found[1:]) if found and engine.batch_axis == 0 else None
 
 
-def _check_loss(task: Any, output: tuple[int, ...], target: Any) -> None:
-    """Insist that the loss takes outputs and targets of these shapes."""
+def _check_loss(task: Any, output: tuple[int, ...], target: Any) -> bool:
+    """Insist that the loss takes these shapes; return whether it takes targets for places."""
     criterion = task.criterion
     given = f"outputs have shape {output}, targets {target.shape}"
     try:
         if isinstance(criterion, mx.gluon.HybridBlock):
             made = criterion(mx.sym.var("output"), mx.sym.var("target"))
             made.infer_shape_partial(output=output, target=target.shape)
-        else:
-            with mx.autograd.pause(train_mode=False):
-                criterion(nd.zeros(output, ctx=target.context), target)
+            return _picks(made)
+        with mx.autograd.pause(train_mode=False):
+            criterion(nd.zeros(output, ctx=target.context), target)
     except Exception as error:
-        reason = _shapes(error) or _called(error)
+        reason = shapes(error) or called(error)
         if reason is not None:
             raise misfit(task, "loss", "model", f"{given} ({reason})") from error
+    return False
 
 
-def _check_targets(task: Any, output: tuple[int, ...], target: Any, batches: Any) -> None:
+def _picks(symbol: Any) -> bool:
+    """Whether a loss takes the outputs at the places that the targets are: cross-entropy does.
+
+    MXNet's operator clips places that are not there, without a word.
+    """
+    nodes = json.loads(symbol.tojson())["nodes"]
+
+    def is_target(number: int) -> bool:
+        node = nodes[number]
+        if node["op"] == "null":
+            return bool(node["name"] == "target")
+        return len(node["inputs"]) == 1 and is_target(node["inputs"][0][0])
+
+    return any(node["op"] == "pick" and is_target(node["inputs"][1][0]) for node in nodes)
+
+
+def _check_targets(
+    task: Any, output: tuple[int, ...], target: Any, batches: Any, picked: bool
+) -> None:
     """Insist that targets are of the kind that the loss, or the accuracy, takes."""
-    kind = getattr(task.criterion, "targets", None)
+    kind = getattr(task.criterion, "targets", None) or (_CLASSES if picked else None)
     asker = "loss" if kind else "task"
     if kind is None and "accuracy" in task.metrics and len(output) > 1:
         kind = _CLASSES
@@ -221,41 +191,8 @@ def _check_traced(task: Any, engine: Any, batch: Any) -> None:
     try:
         found = task.loss(engine.nets, rebuild(batch, iter(symbols)), None)
         vector = leaves(found)[0]
-        shapes = {f"input{i}": array.shape for i, array in enumerate(arrays)}
-        vector.infer_shape_partial(**shapes)
+        vector.infer_shape_partial(**{f"input{i}": a.shape for i, a in enumerate(arrays)})
     except Exception as error:
-        reason = _shapes(error)
+        reason = shapes(error)
         if reason is not None:
             raise misfit(task, "model", "dataset", reason) from error
-
-
-def _asked(error: BaseException) -> Optional[str]:
-    """What an object was asked for by others and does not have; None if it is another error."""
-    found = _MISSING.fullmatch(str(error)) if isinstance(error, AttributeError) else None
-    if found is None or found[1] == "NoneType":
-        return None
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    own = trace.tb_frame.f_locals.get("self") if trace is not None else None
-    if type(own).__name__ == found[1]:
-        return None  # its own code asks: a mistake in there
-    return f"{found[1]} has no '{found[2]}'"
-
-
-def _called(error: BaseException) -> Optional[str]:
-    """What a function says that was given other arguments than it takes."""
-    text = " ".join(str(error).split())
-    fits = isinstance(error, TypeError) and re.search(r"\w\(\) .*argument", text)
-    return text if fits else None
-
-
-def _shapes(error: BaseException) -> Optional[str]:
-    """What MXNet says of shapes, without its own file names."""
-    text = " ".join(str(error).split())
-    if not (isinstance(error, mx.base.MXNetError) and _SHAPES.search(text)):
-        return None
-    found = _OPERATOR.search(text)
-    if found:
-        return f"operator {found[1]}: {found[2]}"
-    return text.rpartition("Check failed: ")[2].rpartition("MXNetError: ")[2]

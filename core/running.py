@@ -158,7 +158,7 @@ def train(
 
 def _fit(trainer: Any, result: dict[str, Any], name: str) -> None:
     """Train, and put what came of it into ``result``."""
-    from dope.core.fitting import later
+    from dope.core.misfits import later
     from dope.core.plots import curves
 
     task, engine, directory = trainer.task, trainer.engine, trainer.run
@@ -170,7 +170,7 @@ def _fit(trainer: Any, result: dict[str, Any], name: str) -> None:
             engine.networks.average()
             result["metrics"] = {**trainer.metrics, **task.report(engine.nets, directory)}
     except Exception as error:
-        found = later(task, engine.nets, error)
+        found = later(task, engine.nets, error, first=trainer.total_steps == 0)
         if found is None:
             raise
         raise found from error

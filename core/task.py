@@ -80,6 +80,8 @@ class Task:
         The trainer's options.
     ``parts``
         The registered name of each part, by section.
+    ``swapped``
+        Sections of data set, model and loss whose part is not the task's own choice.
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {}
@@ -94,6 +96,7 @@ class Task:
     optimizer: Mapping[str, Any]
     options: Any
     parts: Mapping[str, str]
+    swapped: Sequence[str]
 
     def prepare(self) -> None:
         """Read the data; called once, before `build`."""

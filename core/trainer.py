@@ -21,6 +21,7 @@ from dope.core.checkpoint import Checkpoint
 from dope.core.engine import Engine
 from dope.core.errors import DivergedError, DopeError
 from dope.core.metrics import Sum
+from dope.core.misfits import meeting
 from dope.core.options import TrainerOptions
 from dope.core.rundir import RunDirectory
 from dope.core.schedules import factor
@@ -104,7 +105,7 @@ class Trainer:
         KeyboardInterrupt
             A second interrupt: there was no time to save again.
         """
-        with fitting.meeting(self.task, "task", "dataset"):
+        with meeting(self.task, "task", "dataset"):
             batches: Any = self.task.data("train")
         if batches is None:
             raise DopeError("the task has no training data", "Task.data('train') returned None.")
