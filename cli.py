@@ -255,7 +255,11 @@ def show(task: str, kind: Optional[str], profile: str, schema: bool, as_json: bo
         made = {"task": task, "summary": about, "profiles": profiles, "profile": profile}
         _echo_json({**made, "options": [row._asdict() for row in rows]})
         return
-    click.echo(f"{task}: {about}\n\n{_option_table(rows)}")
+    click.echo(f"{task}: {about}\n")
+    lines = [
+        (row.section if row.key == "name" else f"{row.section}.{row.key}", *row[2:]) for row in rows
+    ]
+    click.echo(present.table(lines, head=("option", "type", "default", "meaning")))
     click.echo(f"\nProfiles: {', '.join(profiles)} (shown: {profile})")
     click.echo(f"Example:  dope run {task} --profile {list(profiles)[-1]} trainer.epochs=5")
 
@@ -272,17 +276,13 @@ def _show_part(registry: Registry, kind: str, name: str, as_json: bool) -> None:
         options = [row._asdict() for row in rows]
         _echo_json({"kind": kind, "name": name, "summary": about, "options": options})
         return
-    click.echo(f"{kind} {name}: {about}\n\n{_option_table(rows) if rows else 'It has no options.'}")
+    lines = [row[1:] for row in rows]
+    head = ("option", "type", "default", "meaning")
+    click.echo(f"{kind} {name}: {about}\n")
+    click.echo(present.table(lines, head=head) if rows else "It has no options.")
+    section = rows[0].section if rows else kind
     use = f"trainer.callbacks={name}" if kind == "callback" else f"{kind}={name}"
-    click.echo(f"\nUse it:  dope run TASK {use}")
-
-
-def _option_table(rows: Sequence[Any]) -> str:
-    """Rows of core.config as a table, by the keys that users write."""
-    lines = [
-        (row.section if row.key == "name" else f"{row.section}.{row.key}", *row[2:]) for row in rows
-    ]
-    return present.table(lines, head=("option", "type", "default", "meaning"))
+    click.echo(f"\nUse it:  dope run TASK {use}" + (f" {section}.OPTION=VALUE" if rows else ""))
 
 
 @cli.command()
