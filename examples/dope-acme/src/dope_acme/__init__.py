@@ -1,0 +1,1 @@
+"""A plugin for dope, as an example; plugin.py says what it brings."""
