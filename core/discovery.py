@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from threading import get_ident
 from types import ModuleType
 from typing import Any, NamedTuple, Optional
 
@@ -53,8 +54,13 @@ class _Guard:
     loads it early would slow down every command and spoil every run, also those of others.
     """
 
+    def __init__(self) -> None:
+        self.thread = get_ident()  # another thread may import what it likes
+
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        return ModuleSpec(name, self) if name in DOORS else None  # type: ignore[arg-type]
+        if name in DOORS and get_ident() == self.thread:
+            return ModuleSpec(name, self)  # type: ignore[arg-type]
+        return None
 
     def create_module(self, spec: ModuleSpec) -> None:
         raise PluginError(

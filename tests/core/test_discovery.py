@@ -51,6 +51,8 @@ def site(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("DOPE_DISABLE_PLUGINS", ",".join(BUILT_IN))
+    for name in [name for name in sys.modules if name.endswith("_plugin_module")]:
+        monkeypatch.delitem(sys.modules, name)  # another test's plugin of the same name
     before = set(sys.modules)
     yield folder
     for name in set(sys.modules) - before:
