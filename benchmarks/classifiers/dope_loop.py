@@ -19,7 +19,7 @@ from dope.core.errors import DopeError
 # Model of a case: the task that trains it, and what its model is told.
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "mlp": ("vision.mlp", {"hidden": [256, 256], "dropout": 0.0}),
-    "lenet": ("vision.cnn", {"channels": [20, 50], "dense": 128}),
+    "lenet": ("vision.cnn", {"channels": [20, 50], "dense": 128, "batch_norm": False}),
     "vgg": ("vision.vgg", {"blocks": [[1, 16], [1, 32], [2, 64], [2, 128]], "dense": 128}),
 }
 NEVER = 10**9
