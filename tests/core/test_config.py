@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dope.core.config import Config, TrainerOptions, describe, json_schema, resolve
+from dope.core.config import (
+    Config,
+    TrainerOptions,
+    describe,
+    describe_part,
+    json_schema,
+    kind_of,
+    resolve,
+)
 from dope.core.errors import ConfigError, PluginError
 from dope.core.registry import Entry, Registry
 
@@ -638,3 +646,17 @@ def test_a_schedule_needs_an_optimizer_with_a_learning_rate(registry):
     words = refused(registry, "optimizer=adadelta", "trainer.warmup=1")
     assert "optimizer=adadelta has no learning rate to schedule" in words
     assert run(registry, "optimizer=adadelta")
+
+
+def test_any_part_is_described_and_a_name_alone_means_one_kind(registry):
+    for kind in ("dataset", "loss"):
+        registry.add(Entry(kind, "toy.twin", "cfg_code:nll", "The twin", "toy"))
+    registry.add(Entry("model", "toy.fit", "cfg_code:Net", "The fit", "toy"))
+    assert kind_of(registry, "toy.net") == "model" and kind_of(registry, "toy.fit") == "task"
+    assert kind_of(registry, "adam") == "optimizer" and kind_of(registry, "gone") == "task"
+    with pytest.raises(ConfigError, match=r"'toy\.twin' is a dataset and a loss\. Add --kind"):
+        kind_of(registry, "toy.twin")
+    (row,) = describe_part(registry, "loss", "toy.nll")
+    assert row[:4] == ("loss", "floor", "float", "0.0")
+    keys = {row.key: row.section for row in describe_part(registry, "optimizer", "adam")}
+    assert keys["learning_rate"] == "optimizer"
