@@ -137,7 +137,8 @@ def test_dry_run_says_where_each_value_is_from_and_writes_nothing(inside, tmp_pa
 def test_run_ends_with_figures_files_and_the_folder(whole):
     done, run = whole
     lines = done.stdout.splitlines()
-    assert lines[-1] == str(run) and lines[-2] == str(run / "fitted.csv")
+    files = [str(run / "fitted.csv"), str(run / "plots" / "curves.png")]
+    assert lines[-1] == str(run) and lines[-3:-1] == files
     assert any(line.startswith("6 epochs, 30 steps") for line in lines)
     rows = [line.split() for line in lines]
     assert ["this", "run", "1.25"] in rows and ["mean", "2.5"] in rows

@@ -313,6 +313,7 @@ def test_parameters_csv_and_plots(ragged):
         assert float(row["initial_slope"]) == pytest.approx(trained.initial[i, 1], rel=1e-5)
         assert float(row["log_likelihood"]) == pytest.approx(trained.log_likelihood[i], rel=1e-5)
     assert sorted(p.name for p in (run.path / "plots").iterdir()) == [
+        "curves.png",
         "forecast-1.png",
         "forecast-2.png",
     ]
