@@ -228,6 +228,8 @@ def resume(
             f"For more epochs add trainer.epochs={2 * task.options.epochs}.",
         )
     directory.write_text("config.yaml", config.to_yaml())
+    if saved is None:  # from the beginning, though an epoch may have been written down
+        directory.cut_metrics(0)
     result, nets = train(task, config, directory, settings, watchers, saved)
     return Run(directory, config, result, task, nets, registry)
 

@@ -87,6 +87,14 @@ def test_loaded_it_predicts_and_evaluates_the_same_and_writes_nothing(trained):
     assert files() == before
 
 
+def test_resumed_without_a_checkpoint_it_begins_again_with_no_row_twice(tmp_path):
+    done = dope.run("vision.softmax", profile="tiny", runs=tmp_path)
+    before = done.history
+    for path in (done.path / "checkpoints").iterdir():
+        path.unlink()
+    assert dope.resume(done.path).history == before and len(before) == 2
+
+
 def test_in_a_console_and_in_a_notebook(trained):
     line = repr(trained)
     assert line.startswith("<Run vision.softmax: done, loss ") and str(trained.path) in line
