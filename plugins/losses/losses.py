@@ -139,6 +139,8 @@ class Hinge(mx.gluon.HybridBlock):
     zero has score 0, which counts as a mistake, and so leaves its start.
     """
 
+    targets = "signs"
+
     def __init__(self, *, margin: float = 1.0, squared: bool = False) -> None:
         super().__init__()
         self.margin, self.squared = margin, squared
@@ -166,6 +168,8 @@ class Logistic(mx.gluon.HybridBlock):
     derivative of relu and of the absolute value: a model whose weights start at zero would see
     wrong gradients in its first step.
     """
+
+    targets = "probabilities"
 
     def hybrid_forward(self, F: Any, output: Any, target: Any) -> Any:
         """Loss (n) of logits (n, ...) and targets (n, ...)."""
