@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 import click
 
 from dope.core import present
-from dope.core.callbacks import Callback, PlainProgress, RichProgress
+from dope.core.callbacks import Callback
 from dope.core.discovery import discover
 from dope.core.errors import ConfigError, DopeError, PluginError, RunError, did_you_mean
 from dope.core.registry import KINDS
@@ -663,9 +663,9 @@ class _Notes(Callback):
 
 
 def _watchers(quiet: bool) -> list[Callback]:
-    if quiet:
-        return []
-    return [_Notes(), RichProgress() if sys.stderr.isatty() else PlainProgress()]
+    from dope.core.progress import progress
+
+    return [] if quiet else [_Notes(), progress()]
 
 
 def _finish(done: Run, as_json: bool) -> None:

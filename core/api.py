@@ -373,7 +373,7 @@ def parts(
 
 
 def _shown(progress: bool) -> list[Callback]:
-    from dope.core.callbacks import progress as shown
+    from dope.core.progress import progress as shown
 
     return [shown()] if progress else []
 
