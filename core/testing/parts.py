@@ -182,8 +182,13 @@ def _called(part: Mapping[str, Any]) -> str:
 
 
 def _out_of_reach(entry: Entry) -> Iterator[str]:
-    """Arguments that have a default and can be given by position."""
-    for parameter in inspect.signature(entry.load()).parameters.values():
+    """Arguments that have a default and can be given by position, of the plugin's own code."""
+    thing = entry.load()
+    if isinstance(thing, type):
+        owner = next(base for base in thing.__mro__ if "__init__" in vars(base))
+        if owner.__module__.partition(".")[0] in ("mxnet", "builtins"):  # nothing of its own
+            return
+    for parameter in inspect.signature(thing).parameters.values():
         positional = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         if positional and parameter.default is not parameter.empty:
             yield parameter.name

@@ -11,6 +11,12 @@ from typing import Any
 PROPERTY = "dope.contract"  # of a test's report: the outcome of one check, as plain data
 
 
+def pytest_configure(config: Any) -> None:
+    """Hold back a warning that MXNet gives at each array, and that nobody can act on."""
+    ignored = "ignore:Please import `csr_matrix`:DeprecationWarning"
+    config.addinivalue_line("filterwarnings", ignored)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Counts for each plugin and task, and the reason of whatever did not run."""
     found = [

@@ -266,6 +266,10 @@ class NoTraining(Sound):
         self.asked += split == "train"
         return super().data(split) if self.asked < 2 or split != "train" else []
 
+class EmptyTest(Sound):
+    def data(self, split):
+        return [] if split == "test" else super().data(split)
+
 class NoRows(Sound):
     def predict(self, nets, run):
         return {"rows": []}
@@ -373,6 +377,7 @@ FAULTS = {
     "OneStep": "resume",
     "AnySplit": "splits",
     "NoTraining": "splits",
+    "EmptyTest": "splits",
     "NoRows": "predict",
     "NoFile": "predict",
     "Online": "quick",
