@@ -444,7 +444,8 @@ def test_a_fault_is_found_by_its_check_and_no_other(registry, tmp_path, monkeypa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name, check", FAULTS.items())
-def test_nor_by_a_check_in_another_process(registry, tmp_path, name, check):
+def test_nor_by_a_check_in_another_process(registry, tmp_path, monkeypatch, name, check):
+    monkeypatch.setattr(commands, "QUICK", 2.0 if name == "Slow" else 60.0)
     outcomes = run_checks(registry, f"toys.{name.lower()}", tmp_path)
     assert states(outcomes, "failed") == {check}, "\n".join(map(str, outcomes))
 
