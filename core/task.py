@@ -165,6 +165,13 @@ class Task:
         """Whether there is nothing left to learn; asked where the run is logged."""
         return engine.settled()
 
+    def sample(self, nets: Any, run: RunDirectory, epoch: int) -> None:
+        """Write what the networks make by now into ``samples/``; called after each evaluation.
+
+        ``epoch`` is the number of epochs done. Who draws random numbers takes a generator of its
+        own, or the run's numbers change.
+        """
+
     def report(self, nets: Any, run: RunDirectory) -> dict[str, Any]:
         """Final figures for ``result.json``; write plots and files into the run's folder."""
         return {}

@@ -208,6 +208,7 @@ class Trainer:
                 self.watchers.tell("on_evaluation_end", self, found)
                 metrics.update(found)
             self._judge(metrics, held_out=found)
+            self.task.sample(self.engine.nets, self.run, self.epoch)
         self.metrics = metrics
         self.run.add_metrics({"epoch": self.epoch, "step": self.total_steps, **metrics})
         if self.task.finished(self.engine):

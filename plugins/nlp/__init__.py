@@ -1,0 +1,1 @@
+"""Language: characters and words that follow each other, and the likeness of sentences."""

@@ -1,0 +1,173 @@
+"""What the tasks of language models have in common: streams, carried states, figures, samples.
+
+Holds neither networks nor the reading of text.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Optional
+
+import numpy as np
+
+from dope.core.backend import nd
+from dope.core.errors import ConfigError
+from dope.core.metrics import Sum
+from dope.core.rundir import RunDirectory
+from dope.core.task import Task, compiled
+from dope.plugins.nlp.batching import Streams, held_out
+from dope.plugins.nlp.sampling import following
+from dope.plugins.nlp.text import PARTS, TextSet
+
+
+class LanguageTask(Task):
+    """Predict what comes next in a text.
+
+    A network is called with inputs (T, N) and states, and gives logits (N, T, V), the new states
+    and whatever else `penalty` takes.
+
+    The loss of a stream is its mean over the times of a batch, and its states go on from batch to
+    batch, cut off from the gradient: truncated backpropagation through time. They are zero at the
+    beginning of an epoch. Logged losses are means over characters or words, in nats, exactly.
+    Evaluation reads the held-out text in ``task.streams`` stretches, whatever the batch size is.
+    """
+
+    batch_axis = 1  # time first
+    level: ClassVar[Literal["char", "word"]] = "char"
+    unit: ClassVar[str] = "characters"
+
+    def __init__(
+        self,
+        *,
+        steps: int,
+        streams: int,
+        prefix: str,
+        length: int,
+        temperature: float,
+        top_k: Optional[int],
+    ) -> None:
+        self.steps, self.streams = steps, streams
+        self.prefix, self.length = prefix, length
+        self.temperature, self.top_k = temperature, top_k
+        for name, value in {"steps": steps, "streams": streams, "top_k": top_k}.items():
+            _insist(value is None or value >= 1, name, value, "at least 1")
+        _insist(length >= 0, "length", length, "at least 0")
+        _insist(temperature >= 0, "temperature", temperature, "at least 0")
+
+    def prepare(self) -> None:
+        """Read the text and number it."""
+        if not isinstance(self.dataset, TextSet):
+            raise ConfigError(
+                f"dataset {self.parts.get('dataset')} holds no text",
+                "Language models learn from nlp.text and the like.",
+            )
+        self.number()
+
+    def number(self) -> None:
+        """Number the characters or words of the data set."""
+        self.dataset.number(self.level)
+
+    def data(self, split: str) -> Optional[Streams]:
+        """The training text as streams; of held-out parts likewise, as far as they suffice."""
+        ids = self.dataset.ids(split) if split in PARTS else None
+        if ids is None:
+            return None
+        streams = self.options.batch_size or 32
+        if split != "train":
+            streams = max(1, min(streams, (len(ids) - 1) // self.steps))
+            return Streams(ids, streams, min(self.steps, len(ids) - 1), self.unit)
+        return Streams(ids, streams, self.steps, self.unit)
+
+    @compiled
+    def loss(self, nets: Any, shard: Any, carry: Any) -> Any:
+        """Mean over the times of each stream, (N), and the states to go on with."""
+        inputs, targets = shard  # (T, N)
+        states = nets.begin(inputs) if carry is None else carry
+        logits, states, *rest = nets(inputs, states)
+        vector = self.criterion(logits, targets.transpose())
+        penalty = self.penalty(rest)
+        if penalty is not None:
+            return {"loss": vector + penalty, "nats": vector}, states
+        return {"loss": vector}, states
+
+    def penalty(self, rest: Sequence[Any]) -> Any:
+        """What is added to the loss of each stream, (N), in training; None for nothing."""
+        return None
+
+    def step(self, engine: Any, batch: Any) -> Mapping[str, Sum]:
+        """One step; sums are over characters or words, so that a shorter last batch counts less."""
+        steps = batch[0].shape[0]
+        found = engine.minimize("main", self.loss, batch)
+        return {key: Sum(each.total * steps, each.count * steps) for key, each in found.items()}
+
+    def evaluate(self, engine: Any) -> dict[str, float]:
+        """Nats, and what follows from them, of all held-out characters or words."""
+        figures = {}
+        for split in ("valid", "test"):
+            ids = self.dataset.ids(split)
+            if ids is not None and len(ids) > 1:
+                nats = self.nats(engine, ids)
+                for name, value in {"loss": nats, **self.figures(nats)}.items():
+                    figures[f"{split}_{name}"] = value
+        return figures
+
+    def figures(self, nats: float) -> dict[str, float]:
+        """Figures beside the loss, from the mean loss in nats."""
+        return {"perplexity": math.exp(min(nats, 700.0))}
+
+    def nats(self, engine: Any, ids: np.ndarray) -> float:
+        """Mean of -log p(next | all before it in its stretch) over a text in numbers (n)."""
+        total, states = Sum(), ()
+        for inputs, targets in held_out(ids, self.streams, self.steps):
+            found = engine.gather(_scored, (inputs, targets, *states))
+            for sums, _ in found:
+                total += Sum(sums, 0)
+            here = engine.contexts[0]
+            states = tuple(
+                nd.concat(*[each.as_in_context(here) for each in parts], dim=1)
+                for parts in zip(*[states for _, states in found])
+            )
+        total.count = len(ids) - 1
+        return total.mean()
+
+    def sample(self, nets: Any, run: RunDirectory, epoch: int) -> None:
+        """Write what the model makes up by now into ``samples/``."""
+        if self.length:
+            text = self.write(nets, self.prefix, np.random.default_rng(epoch))
+            run.write_text(f"samples/epoch-{epoch:04d}.txt", text + "\n")
+
+    def write(self, net: Any, prefix: str, rng: np.random.Generator) -> str:
+        """``prefix`` and the ``length`` characters or words that the model lets follow."""
+        begin = self.dataset.encode(prefix)
+        if not len(begin):  # as at the beginning of a line
+            begin = self.dataset.encode("\n")
+        drawn = following(net, begin, rng, self.temperature, self.top_k)
+        new = list(itertools.islice(drawn, self.length))
+        if self.level == "char":
+            return prefix + self.dataset.decode(new)
+        return self.dataset.decode([*(begin if prefix else []), *new]).strip()
+
+    def predict(self, nets: Any, run: RunDirectory) -> dict[str, Any]:
+        """The text that follows ``task.prefix``."""
+        return self.predict_inputs(nets, [self.prefix])
+
+    def predict_inputs(self, nets: Any, inputs: Sequence[str]) -> dict[str, Any]:
+        """The text that follows each of the inputs."""
+        rng = np.random.default_rng(np.random.randint(1 << 31))  # dope has seeded it by the run's
+        return {"rows": [{"prefix": each, "text": self.write(nets, each, rng)} for each in inputs]}
+
+
+def _scored(net: Any, shard: Any) -> tuple[Any, list[Any]]:
+    """The sum of -log p(target) over a shard, (1,), and the new states."""
+    inputs, targets, *states = shard
+    logits, states = net(inputs, states or net.begin(inputs))[:2]
+    targets = targets.transpose()  # (N, T)
+    logs = nd.pick(nd.log_softmax(logits, axis=-1), targets, axis=-1)
+    return -(logs * (targets >= 0)).sum(), states
+
+
+def _insist(good: bool, name: str, value: Any, wanted: str) -> None:
+    if not good:
+        raise ConfigError(f"task.{name}={value} is out of range", f"It is {wanted}.")
