@@ -65,6 +65,9 @@ class TrainerOptions:
         Epochs between two evaluations.
     patience
         Evaluations without a better ``monitor`` after which the run stops; null never stops.
+    plateau
+        Factor that the learning rate is multiplied with after each evaluation without a better
+        ``monitor``; null leaves it alone.
     monitor
         Metric that says which epoch is best; null is valid_loss where there is one, else loss.
     mode
@@ -103,6 +106,7 @@ class TrainerOptions:
         keep: int = 2,
         evaluate_every: int = 1,
         patience: Optional[int] = None,
+        plateau: Optional[float] = None,
         monitor: Optional[str] = None,
         mode: Literal["auto", "min", "max"] = "auto",
         callbacks: List[Union[str, Dict[str, Any]]] = [],  # noqa: B006 - likewise
@@ -111,7 +115,7 @@ class TrainerOptions:
         self.schedule, self.warmup, self.milestones = schedule, warmup, list(milestones)
         self.decay, self.final, self.power, self.clip = decay, final, power, clip
         self.log_every, self.checkpoint_every, self.keep = log_every, checkpoint_every, keep
-        self.evaluate_every, self.patience = evaluate_every, patience
+        self.evaluate_every, self.patience, self.plateau = evaluate_every, patience, plateau
         self.monitor, self.mode, self.callbacks = monitor, mode, list(callbacks)
         self._check_ranges()
         self._check_schedule()
@@ -142,6 +146,7 @@ class TrainerOptions:
             insist(value is None or value >= 1, name, "at least 1")
         insist(self.clip is None or self.clip > 0, "clip", "above 0")
         insist(0 < self.decay <= 1, "decay", "above 0 and at most 1")
+        insist(self.plateau is None or 0 < self.plateau < 1, "plateau", "above 0 and below 1")
         insist(0 <= self.final <= 1, "final", "between 0 and 1")
         insist(self.power > 0, "power", "above 0")
         rising = all(a < b for a, b in zip([0.0, *self.milestones], self.milestones))

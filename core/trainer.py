@@ -28,7 +28,7 @@ from dope.core.schedules import factor
 from dope.core.task import Task
 
 SMALLER = "Try a smaller optimizer.learning_rate; the last good checkpoint is kept."
-POSITION = ("epoch", "step", "total_steps", "examples", "best", "_since_best", "reason")
+POSITION = ("epoch", "step", "total_steps", "examples", "best", "_since_best", "slowed", "reason")
 SETTLED = "settled: nothing is left to gain"
 
 
@@ -81,6 +81,7 @@ class Trainer:
         self.epoch = self.step = self.total_steps = self.examples = self.steps_per_epoch = 0
         self.metrics: dict[str, float] = {}
         self.best: Optional[float] = None
+        self.slowed = 1.0  # what the plateaus so far have multiplied the learning rate with
         self.reason = ""
         self._since_best = self._signals = 0
         self._sums: dict[str, Sum] = {}
@@ -147,7 +148,7 @@ class Trainer:
         else:
             self.engine.start_epoch()
         for batch in self._batches.epoch(order, self.step):
-            self.engine.rate = factor(
+            self.engine.rate = self.slowed * factor(
                 self.options, self.epoch + self.step / self.steps_per_epoch, self.options.epochs
             )
             sums = self.task.step(self.engine, batch)
@@ -207,6 +208,8 @@ class Trainer:
             if found:
                 self.watchers.tell("on_evaluation_end", self, found)
                 metrics.update(found)
+            if self.options.plateau:
+                metrics["rate"] = self.engine.rate  # so that its steps are seen among the curves
             self._judge(metrics, held_out=found)
             self.task.sample(self.engine.nets, self.run, self.epoch)
         self.metrics = metrics
@@ -240,6 +243,7 @@ class Trainer:
                 self.save("best")
             return
         self._since_best += 1
+        self.slowed *= self.options.plateau or 1.0
         if self.options.patience is not None and self._since_best >= self.options.patience:
             self.stop(f"no better {name} for {self._since_best} evaluations")
 
@@ -272,7 +276,7 @@ class Trainer:
     def restore(self, saved: Checkpoint) -> None:
         """Go back to where a checkpoint was taken; `fit` then goes on from there."""
         for key in POSITION:
-            setattr(self, key, saved.meta[key])
+            setattr(self, key, saved.meta.get(key, getattr(self, key)))  # older ones lack some
         self.engine.restore(saved.arrays, saved.meta["updates"])
         self._sums = {
             key: Sum(

@@ -34,6 +34,8 @@ class CharModel(mx.gluon.HybridBlock):
         Units that a character is embedded in; null takes one-hot vectors.
     dropout
         Share of the values between layers, and before the dense layer, that is dropped.
+    weight_drop
+        Share of the weights from state to state that is dropped.
 
     Raises
     ------
@@ -55,14 +57,15 @@ class CharModel(mx.gluon.HybridBlock):
         layers: int = 1,
         embedding: Optional[int] = None,
         dropout: float = 0.0,
+        weight_drop: float = 0.0,
     ) -> None:
         super().__init__()
         check_sizes(hidden=hidden, layers=layers, embedding=embedding)
-        check_shares(dropout=dropout)
+        check_shares(dropout=dropout, weight_drop=weight_drop)
         nn, self.symbols = mx.gluon.nn, len(dataset.vocabulary)
         self.embedded = nn.Embedding(self.symbols, embedding) if embedding else None
         sizes = [embedding or self.symbols, *[hidden] * layers]
-        self.recurrent = Recurrent(cell, sizes, impl, dropout)
+        self.recurrent = Recurrent(cell, sizes, impl, dropout, weight_drop)
         self.drop = nn.Dropout(dropout)
         self.decoder = nn.Dense(
             self.symbols,

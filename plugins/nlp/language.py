@@ -52,9 +52,9 @@ class LanguageTask(Task):
         self.prefix, self.length = prefix, length
         self.temperature, self.top_k = temperature, top_k
         for name, value in {"steps": steps, "streams": streams, "top_k": top_k}.items():
-            _insist(value is None or value >= 1, name, value, "at least 1")
-        _insist(length >= 0, "length", length, "at least 0")
-        _insist(temperature >= 0, "temperature", temperature, "at least 0")
+            insist(value is None or value >= 1, name, value, "at least 1")
+        insist(length >= 0, "length", length, "at least 0")
+        insist(temperature >= 0, "temperature", temperature, "at least 0")
 
     def prepare(self) -> None:
         """Read the text and number it."""
@@ -168,6 +168,7 @@ def _scored(net: Any, shard: Any) -> tuple[Any, list[Any]]:
     return -(logs * (targets >= 0)).sum(), states
 
 
-def _insist(good: bool, name: str, value: Any, wanted: str) -> None:
+def insist(good: bool, name: str, value: Any, wanted: str) -> None:
+    """Refuse an option of a task that is out of its range."""
     if not good:
         raise ConfigError(f"task.{name}={value} is out of range", f"It is {wanted}.")

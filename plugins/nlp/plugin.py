@@ -14,6 +14,7 @@ HERE = "dope.plugins.nlp"
 def register_tasks(register: Register) -> None:
     shipped = {
         "char_lm": ("char_lm:CharLanguageModel", "Predict the next character, and write text"),
+        "word_lm": ("word_lm:WordLanguageModel", "Predict the next word, and write text"),
     }
     for name, (target, summary) in shipped.items():
         register(f"nlp.{name}", f"{HERE}.{target}", summary=summary)
@@ -23,6 +24,7 @@ def register_tasks(register: Register) -> None:
 def register_models(register: Register) -> None:
     shipped = {
         "char_lm": ("char_lm:CharModel", "Recurrent layers over characters: rnn, lstm or gru"),
+        "word_lm": ("word_lm:WordModel", "Recurrent layers over words, tied weights, AWD dropout"),
     }
     for name, (target, summary) in shipped.items():
         register(f"nlp.{name}", f"{HERE}.{target}", summary=summary)
