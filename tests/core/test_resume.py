@@ -288,6 +288,42 @@ def test_patience_counts_on_after_a_resume(tmp_path):
     assert again.epoch == 4 and bits(again) == bits(whole)
 
 
+def test_a_plateau_slows_and_stays_so_after_a_resume(tmp_path):
+    class Stalls(Learner):
+        def evaluate(self, engine):
+            self.told = getattr(self, "told", 0) + 1
+            return {"valid_loss": 1.0}
+
+    rates = []
+
+    def kill(trainer):
+        raise Killed
+
+    def note(trainer):
+        rates.append(trainer.engine.rate)
+
+    options = {"epochs": 4, "plateau": 0.25, "checkpoint_every": 1}
+    whole, _ = fit(Stalls(**options), tmp_path / "whole", *[At(n, note) for n in (7, 14, 21, 28)])
+    assert rates == [1.0, 1.0, 0.25, 0.0625]  # the first evaluation is the best so far
+    assert [row["rate"] for row in whole.run.metrics()] == rates
+    with pytest.raises(Killed):
+        fit(Stalls(**options), tmp_path / "killed", At(24, kill))
+    again, _ = fit(Stalls(**options), tmp_path / "killed")
+    assert again.slowed == whole.slowed == 0.25**3 and bits(again) == bits(whole)
+    plain, _ = fit(Stalls(epochs=4), tmp_path / "plain")
+    assert bits(plain) != bits(whole) and "rate" not in plain.run.metrics()[0]
+
+
+def test_samples_are_written_after_each_evaluation(tmp_path):
+    class Writes(Learner):
+        def sample(self, nets, run, epoch):
+            run.write_text(f"samples/{epoch}.txt", "x")
+
+    (tmp_path / "samples").mkdir()
+    fit(Writes(epochs=5, evaluate_every=2), tmp_path)
+    assert sorted(p.name for p in (tmp_path / "samples").iterdir()) == ["2.txt", "4.txt", "5.txt"]
+
+
 @pytest.mark.parametrize("contexts", [1, 2])
 @pytest.mark.parametrize("more", [{}, {"clip": 0.1}, {"accumulate": 3}, {"log_every": 99}])
 def test_nothing_reads_the_device_but_points(contexts, more, tmp_path, monkeypatch):
