@@ -28,7 +28,16 @@ BARE = ("core", "plugins", "cli")
 HEAVY = ("mxnet", "numpy", "matplotlib")
 # These may import the heavy ones at their top; all else in core, and what registers, may not.
 MAY_BE_HEAVY = {"backend", "checkpoint", "data", "engine", "graphs", "inplace", "metrics"}
-MAY_BE_HEAVY |= {"networks", "plots", "quasi_newton", "task", "trainer", "updates"}
+MAY_BE_HEAVY |= {
+    "fitting",
+    "misfits",
+    "networks",
+    "plots",
+    "quasi_newton",
+    "task",
+    "trainer",
+    "updates",
+}
 LIGHT = [
     "dope",
     "dope.cli",

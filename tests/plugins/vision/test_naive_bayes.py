@@ -20,6 +20,7 @@ from dope.core.data import ArrayBatches
 from dope.core.engine import Engine
 from dope.core.errors import ConfigError
 from dope.core.metrics import Sum
+from dope.plugins.losses.losses import SoftmaxCrossEntropy
 from dope.plugins.vision import naive_bayes
 from dope.plugins.vision.naive_bayes import NaiveBayes, NaiveBayesClassifier
 
@@ -46,6 +47,7 @@ def handwriting():
 def learner(x, y, contexts=None, *, batch=4, hybridize=True, classes=3, **options):
     """A task and an engine over images x and labels y, nothing learned yet."""
     task = NaiveBayesClassifier()
+    task.criterion = SoftmaxCrossEntropy()
     task.dataset = SimpleNamespace(
         batches=lambda split, size: ArrayBatches((x, y.astype("f4")), size, shuffle=True)
     )
@@ -133,7 +135,7 @@ def test_mnist_against_scikit_learn():
     ]  # fmt: skip
     np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-7)
     assert (found.argmax(axis=1) == y[8000:]).mean() == 0.875
-    losses = task.loss(engine.nets, (nd.array(x[8000:]), nd.array(y[8000:])), None)
+    losses = task.loss(engine.nets, (nd.array(x[8000:]), nd.array(y[8000:])), None)["loss"]
     assert losses.shape == (2000,)
     assert losses.mean().asscalar() == pytest.approx(2.369388793705466, abs=1e-5)
 
@@ -231,6 +233,7 @@ def test_report_draws_the_mean_images(tmp_path):
     x, y = colour()
     task, engine = learner(x, y)
     task.dataset.classes = ["a", "b", "c"]
+    task.dataset.split = lambda name: None  # nothing is held out, so nothing is predicted
     learn(task, engine)
     assert task.report(engine.nets, SimpleNamespace(plots=tmp_path)) == {}
     assert (tmp_path / "means.png").read_bytes().startswith(b"\x89PNG")
