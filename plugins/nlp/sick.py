@@ -1,4 +1,4 @@
-"""Pairs of parsed sentences with a score of likeness: SICK's folders, and CoNLL-U files of one's own.
+"""Pairs of parsed sentences with a score of likeness: SICK's folders, and your CoNLL-U files.
 
 Holds data sets; trees are read in trees.py, and generated pairs are made in grammar.py.
 """

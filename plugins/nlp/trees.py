@@ -5,6 +5,7 @@ Holds no data sets and no batches; those are in ``sick.py`` and ``forest.py``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from dope.core.errors import DataError, DopeError
 
+_BLANKS = re.compile(r"[ \t]+")  # others may stand in a word
 SEPARATOR = "|||"  # between the two sentences of a pair in one line of text
 
 
@@ -125,7 +127,9 @@ def read_lines(path: Path) -> list[str]:
         There is no such file, it cannot be read, or is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        # not splitlines(), which ends lines at characters that may stand in a word
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        return lines if lines[-1] else lines[:-1]
     except FileNotFoundError:
         raise DataError(
             f"there is no file {path}", "dope show says which files are read."
@@ -166,9 +170,11 @@ def read_heads(tokens: Path, heads: Path, *, lower: bool = False) -> list[Tree]:
     aligned(tokens, sentences, heads, numbers)
     made = []
     for line, (sentence, above) in enumerate(zip(sentences, numbers), 1):
-        words = (sentence.lower() if lower else sentence).split()
+        words = _BLANKS.split(sentence.lower() if lower else sentence)
         try:
-            made.append(make_tree(words, [_number(word) for word in above.split()]))
+            made.append(
+                make_tree([w for w in words if w], [_number(word) for word in above.split()])
+            )
         except Malformed as error:
             raise malformed(heads, line, error) from None
     return made
@@ -282,7 +288,7 @@ def from_text(text: str, *, lower: bool = False) -> list[Tree]:
                 if not word:
                     raise Malformed(f"word '{head}' has no head")
             words = [word.lower() if lower else word for word, _, _ in pairs]
-            made.append(make_tree(words, [_number(head) for _, _, head in pairs]))
+            made.append(make_tree([w for w in words if w], [_number(head) for _, _, head in pairs]))
         except Malformed as error:
             raise DopeError(
                 f"sentence '{' '.join(sentence.split())}': {error}",
