@@ -14,7 +14,7 @@ STATES = {"lstm": 2}  # of each layer: hidden and cell state; the others have th
 
 
 class Scratch(mx.gluon.HybridBlock):
-    """One recurrent layer on primitive operators, in a loop over time that hybridizes.
+    """One recurrent layer on primitive operators, its loop over time unrolled.
 
     With x the input, h the state, W, U, b and c the parameters ``i2h_weight``, ``h2h_weight``,
     ``i2h_bias`` and ``h2h_bias`` (gates stacked along the first axis), and s the sigmoid::
@@ -36,12 +36,20 @@ class Scratch(mx.gluon.HybridBlock):
     weight_drop
         Share of ``h2h_weight`` that is dropped in training, the same at all times of a batch.
 
+    Attributes
+    ----------
+    length
+        T of the inputs, which symbols do not tell: to be set before the layer is traced.
+
     Notes
     -----
     LSTM: Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000). GRU: Cho et
     al. (2014) in the form of cuDNN, with the reset gate after the product. W x is computed for all
-    times at once, before the loop.
+    times at once, before the loop. MXNet's own loop, ``F.contrib.foreach``, is not used: in a graph
+    with static memory it loses what its backward pass needs.
     """
+
+    length = 0
 
     def __init__(self, cell: str, hidden: int, inputs: int, weight_drop: float = 0.0) -> None:
         super().__init__()
@@ -71,14 +79,19 @@ class Scratch(mx.gluon.HybridBlock):
             x, l0_i2h_weight, l0_i2h_bias, num_hidden=rows, flatten=False
         )  # (T, N, rows)
 
-        def step(driven: Any, before: Any) -> Any:
-            fed = F.FullyConnected(before[0], l0_h2h_weight, l0_h2h_bias, num_hidden=rows)
-            after = _STEPS[self.cell](F, driven, fed, before)
-            return after[0], after
-
-        begin = [F.reshape(state, shape=(-3, 0)) for state in states]  # (N, H)
-        outputs, ends = F.contrib.foreach(step, driven, begin)
-        return outputs, [F.expand_dims(state, axis=0) for state in ends]
+        length = driven.shape[0] if F is mx.nd else self.length
+        if length == 1:
+            times = [F.reshape(driven, shape=(-3, 0))]
+        else:
+            times = F.split(driven, num_outputs=length, axis=0, squeeze_axis=True)  # (N, rows)
+        states = [F.reshape(state, shape=(-3, 0)) for state in states]  # (N, H)
+        outputs = []
+        for each in times:
+            fed = F.FullyConnected(states[0], l0_h2h_weight, l0_h2h_bias, num_hidden=rows)
+            states = _STEPS[self.cell](F, each, fed, states)
+            outputs.append(states[0])
+        ends = [F.expand_dims(state, axis=0) for state in states]
+        return F.stack(*outputs, axis=0), ends
 
 
 def _rnn(F: Any, driven: Any, fed: Any, before: Any, kind: str = "tanh") -> Any:
@@ -208,6 +221,11 @@ class Recurrent(mx.gluon.HybridBlock):
             self.register_child(layer, f"layer{i}")
             self.layers.append(layer)
         self.between = mx.gluon.nn.Dropout(dropout, axes=(0,) if locked else ())
+
+    def unroll(self, length: int) -> None:
+        """Say how many times the inputs have that are traced next."""
+        for layer in self.layers:
+            layer.length = length
 
     def begin(self, x: Any) -> list[Any]:
         """States of zeros for inputs (T, N): for each layer one of (1, N, H), or two."""

@@ -44,7 +44,8 @@ class CharModel(mx.gluon.HybridBlock):
 
     Notes
     -----
-    Inputs (T, N) and states to logits (N, T, V) and states.
+    Inputs (T, N) and states to logits (N, T, V) and states. The loop over time of ``scratch`` is
+    unrolled, for each T anew: the loss of a task is compiled with it, a call of its own is not.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class CharModel(mx.gluon.HybridBlock):
         check_sizes(hidden=hidden, layers=layers, embedding=embedding)
         check_shares(dropout=dropout, weight_drop=weight_drop)
         nn, self.symbols = mx.gluon.nn, len(dataset.vocabulary)
+        self.scratch = impl == "scratch"
         self.embedded = nn.Embedding(self.symbols, embedding) if embedding else None
         sizes = [embedding or self.symbols, *[hidden] * layers]
         self.recurrent = Recurrent(cell, sizes, impl, dropout, weight_drop)
@@ -73,6 +75,14 @@ class CharModel(mx.gluon.HybridBlock):
             flatten=False,
             weight_initializer=mx.init.Uniform(hidden**-0.5),
         )
+
+    def hybridize(self, active: bool = True, **options: Any) -> None:
+        """Compile calls, unless the layers are from scratch: one graph serves one T only."""
+        super().hybridize(active and not self.scratch, **options)
+
+    def unroll(self, length: int) -> None:
+        """Say how many times the inputs have that are traced next."""
+        self.recurrent.unroll(length)
 
     def begin(self, x: Any) -> list[Any]:
         """States of zeros for inputs (T, N)."""

@@ -26,7 +26,7 @@ class LanguageTask(Task):
     """Predict what comes next in a text.
 
     A network is called with inputs (T, N) and states, and gives logits (N, T, V), the new states
-    and whatever else `penalty` takes.
+    and whatever else `penalty` takes. One with a method ``unroll`` is told T before it is compiled.
 
     The loss of a stream is its mean over the times of a batch, and its states go on from batch to
     batch, cut off from the gradient: truncated backpropagation through time. They are zero at the
@@ -99,6 +99,8 @@ class LanguageTask(Task):
     def step(self, engine: Any, batch: Any) -> Mapping[str, Sum]:
         """One step; sums are over characters or words, so that a shorter last batch counts less."""
         steps = batch[0].shape[0]
+        if hasattr(engine.nets, "unroll"):
+            engine.nets.unroll(steps)
         found = engine.minimize("main", self.loss, batch)
         return {key: Sum(each.total * steps, each.count * steps) for key, each in found.items()}
 
