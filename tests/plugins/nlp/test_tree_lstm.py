@@ -113,16 +113,21 @@ def close(found, expected):
     assert np.abs(found - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
 
 
+@pytest.fixture(scope="module")
+def recursion():
+    """200 random trees, and what recursion on one context makes of them."""
+    pairs = random_pairs(100)
+    return pairs, *learned(made(batching="off", hybridize=False), pairs)
+
+
 @pytest.mark.parametrize("contexts", [1, 2])
 @pytest.mark.parametrize("hybridize", [True, False])
-def test_batched_equals_recursion_on_200_random_trees(contexts, hybridize):
+def test_batched_equals_recursion_on_200_random_trees(contexts, hybridize, recursion):
     places = [mx.cpu(i) for i in range(contexts)]
-    pairs = random_pairs(100)
+    pairs, expected, expected_grads = recursion
     by_depth = made(contexts=places, hybridize=hybridize)
-    recursive = made(batching="off", hybridize=False)
     assert sum(len(p.left) == 1 for p in pairs) > 3 and max(p.left.depth.max() for p in pairs) > 9
     logits, grads = learned(by_depth, pairs, places)
-    expected, expected_grads = learned(recursive, pairs)
     close(logits, expected)
     assert grads.keys() == expected_grads.keys() and len(grads) == 9
     for key, grad in grads.items():
