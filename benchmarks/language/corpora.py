@@ -1,0 +1,142 @@
+"""What is measured: models, batches, made-up texts, and the clock; for every interpreter.
+
+Imports neither MXNet nor PyTorch nor dope. The training loops are the files beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import string
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+
+LEARNING_RATE = 1.0
+CHARACTERS = string.ascii_letters + string.digits + ".,;:!?'\"()- \n_*"  # 77
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model on one text.
+
+    Parameters
+    ----------
+    cell
+        ``lstm`` or ``gru``.
+    words
+        Whether the symbols are words: embedded, and not one-hot.
+    symbols
+        V, how many there are.
+    hidden, layers, dropout
+        Of the model; a word is embedded in ``hidden`` units.
+    streams, steps
+        Shape of a batch: streams side by side, steps of each.
+    batches
+        Batches of an epoch.
+    """
+
+    cell: str
+    words: bool
+    symbols: int
+    hidden: int
+    layers: int
+    dropout: float
+    streams: int
+    steps: int
+    batches: int
+
+    @property
+    def length(self) -> int:
+        """Symbols of the text: whole batches and one target more."""
+        return self.streams * self.steps * self.batches + 1
+
+    @property
+    def parameters(self) -> int:
+        """Learned numbers, with two biases for each gate as the fused layers of all tools have."""
+        gates, units = {"lstm": 4, "gru": 3}[self.cell], self.hidden
+        first = units if self.words else self.symbols
+        layers = sum(
+            gates * units * ((first if i == 0 else units) + units + 2) for i in range(self.layers)
+        )
+        return layers + (units + 1) * self.symbols + (self.symbols * units if self.words else 0)
+
+
+CASES = {
+    "char-lstm": Case("lstm", False, len(CHARACTERS), 256, 1, 0.0, 32, 64, 20),
+    "char-gru": Case("gru", False, len(CHARACTERS), 256, 1, 0.0, 32, 64, 20),
+    "word-lstm": Case("lstm", True, 10000, 200, 2, 0.2, 32, 35, 20),
+}
+
+
+def write_text(folder: Path, case: Case) -> None:
+    """Write a made-up text as numbers (``ids.npy``), and as dope reads it.
+
+    Each symbol is followed by one of few, so the loss falls.
+    """
+    rng = np.random.default_rng(SEED)
+    known = case.symbols - 2 if case.words else case.symbols  # <unk> and <eos> come by themselves
+    each = case.length - 1 if case.words else case.length
+    likely = rng.integers(0, known, (known, 4))
+    ids = list(rng.permutation(known))  # every symbol once
+    choices = rng.integers(0, 4, each)
+    while len(ids) < each:
+        ids.append(likely[ids[-1], choices[len(ids)]])
+    if case.words:
+        text = " ".join(f"w{i}" for i in ids) + "\n"
+        for part in ("train", "valid", "test"):
+            (folder / f"ptb.{part}.txt").write_text(text if part == "train" else "w0 w1\n")
+        ids.append(known)
+    else:
+        (folder / "text.txt").write_text("".join(CHARACTERS[i] for i in ids))
+    np.save(folder / "ids.npy", np.array(ids, np.int64))
+
+
+def batches_of(folder: Path, case: Case) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Inputs and targets of an epoch, int64 (steps, streams) each, streams in order."""
+    ids = np.load(folder / "ids.npy")
+    inputs, targets = (each.reshape(case.streams, -1).T for each in (ids[:-1], ids[1:]))
+    cuts = range(0, len(inputs), case.steps)
+    return [(inputs[i : i + case.steps], targets[i : i + case.steps]) for i in cuts]
+
+
+def arguments() -> argparse.Namespace:
+    """What the parent says: case, tool, folder of the text, seconds, threads."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--case", choices=CASES, required=True)
+    parser.add_argument("--tool", required=True)
+    parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    return parser.parse_args()
+
+
+def rate(steps: Iterator[int], seconds: float, finish: Callable[[], Any]) -> dict[str, float]:
+    """Symbols a second over about ``seconds``, after a third of that to warm up.
+
+    Parameters
+    ----------
+    steps
+        Does one step of training at each ``next`` and gives its number of symbols; endless.
+    seconds
+        How long to measure.
+    finish
+        Waits until all steps are computed.
+    """
+    for limit in (seconds / 3, seconds):
+        tokens, began = 0, time.perf_counter()
+        while time.perf_counter() - began < limit:
+            tokens += next(steps)
+        finish()
+        took = time.perf_counter() - began
+    return {"tokens_per_s": tokens / took, "tokens": tokens, "seconds": took}
+
+
+def answer(**found: Any) -> None:
+    """Print what the parent reads: one line of JSON."""
+    print(json.dumps(found), flush=True)
