@@ -24,7 +24,7 @@ _EVERY = re.compile(
 )
 _SECONDS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
 _LARGER = re.compile(
-    r"(?:^|[^a-z])(?:accuracy|f1|auc|recall|precision|ndcg|map|r)(?:(?:@|_at_)?\d+)?$"
+    r"(?:^|[^a-z])(?:accuracy|f1|auc|recall|precision|ndcg|map|pearson|spearman|r)(?:(?:@|_at_)?\d+)?$"
 )
 
 
@@ -72,7 +72,8 @@ class TrainerOptions:
         Metric that says which epoch is best; null is valid_loss where there is one, else loss.
     mode
         Whether the smaller or the larger monitor is better. auto: larger for names that end in
-        accuracy, f1, auc, recall, precision, ndcg, map or r (and so recall@10), else smaller.
+        accuracy, f1, auc, recall, precision, ndcg, map, pearson, spearman or r (and so recall@10),
+        else smaller.
     callbacks
         Callbacks that are told of the run's events, in this order: names, or mappings of a name
         and options. On the command line, options are trainer.callbacks.NAME.option=value.

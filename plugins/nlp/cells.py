@@ -134,7 +134,8 @@ class _Dropped:
             name: F.Dropout(value, p=self.weight_drop) if name.endswith("h2h_weight") else value
             for name, value in given.items()
         }
-        return super().hybrid_forward(F, inputs, states, **dropped)
+        fused: Any = super()
+        return fused.hybrid_forward(F, inputs, states, **dropped)
 
     def _collect_params_with_prefix(self, prefix: str = "") -> dict[str, Any]:
         """Names as in `Scratch`; gluon's fused layers call theirs as a stack of cells would."""

@@ -106,7 +106,7 @@ def plant(trees: Sequence[Tree], index: Mapping[str, int], unknown: int, context
     levels = []
     tops = [0, *ends]
     matrices, offsets = _sums(above, tops, inner, R)
-    flat = nd.array(matrices, ctx=context) if len(ends) > 1 else None
+    flat: Any = nd.array(matrices, ctx=context) if len(ends) > 1 else None
     for d in range(len(ends) - 2, -1, -1):
         begin, end = tops[d + 1], tops[d + 2]  # of the children
         n, m, k = inner[d], end - begin, inner[d + 1]

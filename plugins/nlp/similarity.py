@@ -75,7 +75,6 @@ class TreeSimilarity(Task):
             "batch_size": 25,
             "epochs": 12,
             "monitor": "valid_pearson",
-            "mode": "max",
         },
     }
     profiles: ClassVar[Mapping[str, Any]] = {

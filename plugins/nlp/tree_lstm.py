@@ -203,7 +203,7 @@ class TreeLSTM(mx.gluon.Block):
         recurrent = self.sum_weight.data(context), forget
         weights = [p.data(context) for p in (self.embedding, self.weight, self.bias)]
         iou, f, leaves = self._words(forest.words, *weights, forget)
-        states = None
+        states: Any = None
         for level in forest.levels:
             below = [states] if level.inner else []
             if level.leaves is not None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -180,7 +180,7 @@ def read_heads(tokens: Path, heads: Path, *, lower: bool = False) -> list[Tree]:
     return made
 
 
-def aligned(one: Path, lines: Sequence[str], other: Path, others: Sequence[str]) -> None:
+def aligned(one: Path, lines: Sequence[Any], other: Path, others: Sequence[Any]) -> None:
     """Insist that two files have equally many lines."""
     if len(lines) != len(others):
         short, n = (one, len(lines)) if len(lines) < len(others) else (other, len(others))
