@@ -129,10 +129,10 @@ class CharLanguageModel(LanguageTask):
     }
     profiles: ClassVar[Mapping[str, Any]] = {
         "quick": {
-            "task": {"steps": 32},
+            "task": {"steps": 25, "streams": 4, "length": 300},
             "model": {"name": "nlp.char_lm", "hidden": 128},
-            "optimizer": {"name": "adam", "learning_rate": 0.005},
-            "trainer": {"epochs": 20, "batch_size": 16, "schedule": "cosine"},
+            "optimizer": {"name": "adam", "learning_rate": 0.01},
+            "trainer": {"epochs": 10, "batch_size": 16, "schedule": "cosine"},
         },
         "book": {
             "dataset": "nlp.time_machine",
