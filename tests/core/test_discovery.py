@@ -154,7 +154,8 @@ def test_missing_module_of_an_entry_point(site):
     assert "No module named 'toy_plugin_module'" in info.error
 
 
-def test_target_that_is_not_there_fails_when_it_is_loaded(site):
+def test_target_that_is_not_there_fails_when_it_is_loaded(site, monkeypatch):
+    monkeypatch.delitem(sys.modules, "toy_code", raising=False)  # other tests have one
     write(site, "toy")
     with pytest.raises(PluginError, match=r"plugin 'toy'.*toy_code:Net.*No module named"):
         discover().get("model", "toy.net").load()
