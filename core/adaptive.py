@@ -22,8 +22,6 @@ class Adam(OptimizerOptions):
         Decay per step of the running mean of the gradient, and of its square.
     """
 
-    elementwise = True
-
     def __init__(
         self,
         *,
@@ -84,7 +82,6 @@ class Ftml(OptimizerOptions):
         Decay per step of the leader's mean, and of the mean square gradient.
     """
 
-    elementwise = True
     may_be_zero = ("wd",)
 
     def __init__(
@@ -117,7 +114,6 @@ class Ftrl(OptimizerOptions):
         Strength of the L2 penalty.
     """
 
-    elementwise = True
     may_be_zero = ("wd", "lamda1")
 
     def __init__(
@@ -143,8 +139,6 @@ class Adagrad(OptimizerOptions):
         Weight decay: this times the parameter is added to its step.
     """
 
-    elementwise = True
-
     def __init__(
         self,
         *,
@@ -168,8 +162,6 @@ class AdaDelta(OptimizerOptions):
     wd
         Share of a parameter that each step takes away.
     """
-
-    elementwise = True
 
     def __init__(
         self,
@@ -198,8 +190,6 @@ class RmsProp(OptimizerOptions):
     clip_weights
         Parameters are cut to ±this after each step; null does not cut.
     """
-
-    elementwise = True
 
     def __init__(
         self,

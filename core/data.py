@@ -5,7 +5,7 @@ Holds slicing only; reading files is the data sets' matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -202,3 +202,26 @@ def _cut(item: Any, begin: int, end: int, context: Any, axis: int) -> Any:
     if context is None:
         return part
     return mx.nd.array(part, ctx=context, dtype=part.dtype)
+
+
+def leaves(item: Any) -> list[Any]:
+    """The arrays of nested tuples, lists and mappings, in order; None has none."""
+    if isinstance(item, mx.nd.NDArray):
+        return [item]
+    if isinstance(item, (tuple, list)):
+        return [leaf for part in item for leaf in leaves(part)]
+    if isinstance(item, Mapping):
+        return leaves(list(item.values()))
+    return [] if item is None else [item]
+
+
+def rebuild(item: Any, values: Any) -> Any:
+    """The same nesting with other leaves, taken from an iterator."""
+    if item is None:
+        return None
+    if isinstance(item, Mapping):
+        return {key: rebuild(part, values) for key, part in item.items()}
+    if isinstance(item, (tuple, list)):
+        parts = [rebuild(part, values) for part in item]
+        return type(item)(*parts) if hasattr(item, "_fields") else type(item)(parts)
+    return next(values)

@@ -35,7 +35,6 @@ class OptimizerOptions:
         A value is out of its range.
     """
 
-    elementwise = False  # whether a number's step depends on no other number's
     may_be_zero: tuple[str, ...] = ("learning_rate", "wd")
 
     def _keep(self, given: Mapping[str, Any]) -> None:
@@ -66,8 +65,6 @@ class Sgd(OptimizerOptions):
     learning_rate
         Step length: the parameters move by this times the mean gradient per example.
     """
-
-    elementwise = True
 
     def __init__(
         self,
@@ -106,7 +103,6 @@ class Signum(OptimizerOptions):
         Decoupled decay, with momentum only: a step shrinks a parameter by this times the rate.
     """
 
-    elementwise = True
     may_be_zero = ("learning_rate", "wd", "wd_lh")
 
     def __init__(
@@ -137,8 +133,6 @@ class Sgld(OptimizerOptions):
     learning_rate
         Variance of a step's noise; the gradient counts with half of it.
     """
-
-    elementwise = True
 
     def __init__(
         self,

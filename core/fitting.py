@@ -11,8 +11,7 @@ from typing import Any, Optional
 import numpy as np
 
 from dope.core.backend import mx, nd
-from dope.core.data import batch_length, head, split
-from dope.core.graphs import leaves, rebuild
+from dope.core.data import batch_length, head, leaves, rebuild, split
 from dope.core.misfits import called, meeting, misfit, shapes
 from dope.core.task import Task, blocks, parameters
 

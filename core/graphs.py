@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from dope.core.backend import mx, nd
+from dope.core.data import leaves, rebuild
 from dope.core.errors import DopeError
 from dope.core.task import blocks
 
@@ -169,26 +170,3 @@ def _draws(symbol: Any) -> bool:
     return any(
         _RANDOM.search(node["op"]) or "rrelu" in node.get("attrs", {}).values() for node in nodes
     )
-
-
-def leaves(item: Any) -> list[Any]:
-    """The arrays of nested tuples, lists and mappings, in order; None has none."""
-    if isinstance(item, nd.NDArray):
-        return [item]
-    if isinstance(item, (tuple, list)):
-        return [leaf for part in item for leaf in leaves(part)]
-    if isinstance(item, Mapping):
-        return leaves(list(item.values()))
-    return [] if item is None else [item]
-
-
-def rebuild(item: Any, values: Any) -> Any:
-    """The same nesting with other leaves, taken from an iterator."""
-    if item is None:
-        return None
-    if isinstance(item, Mapping):
-        return {key: rebuild(part, values) for key, part in item.items()}
-    if isinstance(item, (tuple, list)):
-        parts = [rebuild(part, values) for part in item]
-        return type(item)(*parts) if hasattr(item, "_fields") else type(item)(parts)
-    return next(values)

@@ -6,9 +6,6 @@ engine's for ``bfgs``.
 
 from __future__ import annotations
 
-from dope.core import adaptive, descent
-from dope.core.descent import OptimizerOptions
-
 # Of MXNet 1.9.1's optimizers these are left out. adamax divides 0 by 0 where a gradient has always
 # been 0 (the pixels that no digit covers). nadam multiplies its momentum schedule once for each
 # parameter instead of each step, and keeps the product where no checkpoint sees it. dcasgd stops
@@ -31,18 +28,3 @@ OPTIMIZERS: dict[str, str] = {
     "sgld": "dope.core.descent:Sgld",
     "signum": "dope.core.descent:Signum",
 }
-
-
-def is_elementwise(name: str) -> bool:
-    """Whether an optimizer moves each number by its own gradient and state alone.
-
-    Then all parameters of a group may be updated as one flat vector.
-
-    Parameters
-    ----------
-    name
-        A key of ``OPTIMIZERS``.
-    """
-    classes = {**vars(descent), **vars(adaptive)}
-    kind: type[OptimizerOptions] = classes[OPTIMIZERS[name].partition(":")[2]]
-    return kind.elementwise

@@ -13,6 +13,7 @@ import numpy as np
 
 from dope.core import inplace
 from dope.core.backend import HostView, mx, nd, synchronous
+from dope.core.data import leaves, rebuild
 from dope.core.errors import RunError
 from dope.core.quasi_newton import BatchedBFGS
 from dope.core.task import Group
@@ -152,7 +153,7 @@ class Updates:
         arrays = {
             f"{prefix}/{j}/{k}": array.asnumpy()
             for j, state in enumerate(self.states[0] if self.states else [])
-            for k, array in enumerate(_leaves(state))
+            for k, array in enumerate(leaves(state))
         }
         return arrays, self.optimizers[0].num_update
 
@@ -171,7 +172,7 @@ class Updates:
             optimizer.begin_num_update = optimizer.num_update = count
         for states in self.states:
             for j, state in enumerate(states):
-                for k, array in enumerate(_leaves(state)):
+                for k, array in enumerate(leaves(state)):
                     value = arrays.get(f"{prefix}/{j}/{k}")
                     if value is None or value.shape != array.shape:
                         raise RunError(
@@ -194,7 +195,7 @@ class Place:
 
     def __init__(self, optimizer: Any, number: int, weight: Any, grad: Any, state: Any) -> None:
         self.number, self.weight, self.grad, self.state = number, weight, grad, state
-        arrays = [weight, grad, *_leaves(state)]
+        arrays = [weight, grad, *leaves(state)]
         alike = all(
             (a.dtype, a.shape, a.stype) == (weight.dtype, weight.shape, "default") for a in arrays
         )
@@ -229,17 +230,4 @@ def _clip(grads: Sequence[Any], limit: float) -> None:
 
 def _cast(state: Any, dtype: Any) -> Any:
     """States of the parameter's own type: some of MXNet's optimizers make float32 of all."""
-    if state is None:
-        return None
-    if isinstance(state, (list, tuple)):
-        return type(state)(_cast(each, dtype) for each in state)
-    return state.astype(dtype, copy=False)
-
-
-def _leaves(state: Any) -> list[Any]:
-    """The arrays of an optimizer's state, in a fixed order."""
-    if state is None:
-        return []
-    if isinstance(state, (list, tuple)):
-        return [leaf for each in state for leaf in _leaves(each)]
-    return [state]
+    return rebuild(state, (each.astype(dtype, copy=False) for each in leaves(state)))

@@ -137,13 +137,7 @@ class Classifier(Task):
 
 
 class SoftmaxRegression(Classifier):
-    """Tell classes of images apart by one linear layer.
-
-    Parameters
-    ----------
-    top
-        How many classes a prediction names, the likeliest first.
-    """
+    """Tell classes of images apart by one linear layer."""
 
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "vision.digits",
@@ -163,13 +157,7 @@ class SoftmaxRegression(Classifier):
 
 
 class Perceptrons(Classifier):
-    """Tell classes of images apart by dense layers.
-
-    Parameters
-    ----------
-    top
-        How many classes a prediction names, the likeliest first.
-    """
+    """Tell classes of images apart by dense layers."""
 
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "vision.digits",
@@ -193,13 +181,7 @@ class Perceptrons(Classifier):
 
 
 class Convolutions(Classifier):
-    """Tell classes of images apart by two convolutions and two dense layers.
-
-    Parameters
-    ----------
-    top
-        How many classes a prediction names, the likeliest first.
-    """
+    """Tell classes of images apart by two convolutions and two dense layers."""
 
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "vision.digits",
@@ -229,13 +211,7 @@ class Convolutions(Classifier):
 
 
 class Alex(Classifier):
-    """Tell classes of images apart by AlexNet: five convolutions, three dense layers.
-
-    Parameters
-    ----------
-    top
-        How many classes a prediction names, the likeliest first.
-    """
+    """Tell classes of images apart by AlexNet: five convolutions, three dense layers."""
 
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "vision.digits",
@@ -270,13 +246,7 @@ class Alex(Classifier):
 
 
 class VeryDeep(Classifier):
-    """Tell classes of images apart by VGG: blocks of small convolutions, three dense layers.
-
-    Parameters
-    ----------
-    top
-        How many classes a prediction names, the likeliest first.
-    """
+    """Tell classes of images apart by VGG: blocks of small convolutions, three dense layers."""
 
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "vision.digits",

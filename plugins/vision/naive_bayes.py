@@ -154,11 +154,6 @@ class NaiveBayesClassifier(Classifier):
     The loss of a batch is what the model makes of it before it is counted in, as with a step of
     gradient descent. After one pass nothing is left to learn, and the run ends. The optimizer is
     not used.
-
-    Parameters
-    ----------
-    top
-        How many classes a prediction names, the likeliest first.
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {

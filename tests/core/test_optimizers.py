@@ -16,8 +16,8 @@ import pytest
 from dope.core import adaptive, descent
 from dope.core.backend import mx, nd
 from dope.core.errors import ConfigError
-from dope.core.optimizers import OPTIMIZERS, is_elementwise
-from dope.core.signature import class_attribute, signature
+from dope.core.optimizers import OPTIMIZERS
+from dope.core.signature import signature
 from dope.core.updates import make_optimizer
 
 MXNET_S = [name for name in OPTIMIZERS if name != "bfgs"]
@@ -303,31 +303,7 @@ def several(seed=0):
     return [rng.normal(size=size).astype("float32") for size in SIZES]
 
 
-def flat(arrays):
-    return np.concatenate([a.ravel() for a in arrays])
-
-
 FULL = [next((n, o) for n, o in reversed(CASES) if n == name) for name in MXNET_S if name != "sgld"]
-
-
-@pytest.mark.parametrize(("name", "options"), [*((n, {}) for n, _ in FULL), *FULL])
-def test_elementwise_says_whether_one_flat_vector_will_do(name, options):
-    parts, whole = Run(name, options, several()), Run(name, options, [flat(several())])
-    for seed in (1, 2, 3):
-        parts.step(several(seed))
-        whole.step([flat(several(seed))])
-    found, wanted = whole.values(), flat([a.asnumpy() for a in parts.arrays])
-    if is_elementwise(name):
-        # Equal but for the last bit, in which vectorized code and its remainder may differ.
-        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7)
-    else:
-        assert np.abs(found - wanted).max() > 1e-6
-
-
-def test_elementwise_can_be_read_without_importing():
-    for name, target in OPTIMIZERS.items():
-        assert class_attribute(target, "elementwise") is is_elementwise(name)
-    assert [name for name in OPTIMIZERS if not is_elementwise(name)] == ["bfgs", "lamb", "lars"]
 
 
 @pytest.mark.parametrize(("name", "options"), [*FULL, ("sgld", {})])
