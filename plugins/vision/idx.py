@@ -91,9 +91,9 @@ class IdxSet(ImageSet):
                 download(self.mirrors, self.sha256[stem], folder / f"{stem}.gz")
         elif missing:
             raise ConfigError(
-                f"{self.title}: {', '.join(missing)} not found in {folder}",
-                f"Wanted are {', '.join(stems)} (IDX format, with .gz or without) from "
-                f"{self.mirrors[0]}: set dataset.path to the folder that has them, or "
+                f"{self.title}: {len(missing)} of {len(stems)} files are not in {folder}: "
+                f"{', '.join(missing)} (IDX format, with .gz or without)",
+                f"They come from {self.mirrors[0]}: set dataset.path to the folder that has them, or "
                 f"dataset.download=true to fetch what is missing ({self.megabytes} MB in all).",
             )
         return {stem: file for stem, file in found.items() if file is not None}
