@@ -93,8 +93,8 @@ class IdxSet(ImageSet):
             raise ConfigError(
                 f"{self.title}: {len(missing)} of {len(stems)} files are not in {folder}: "
                 f"{', '.join(missing)} (IDX format, with .gz or without)",
-                f"They come from {self.mirrors[0]}: set dataset.path to the folder that has them, or "
-                f"dataset.download=true to fetch what is missing ({self.megabytes} MB in all).",
+                f"They come from {self.mirrors[0]}: set dataset.path to the folder that has them, "
+                f"or dataset.download=true to fetch what is missing ({self.megabytes} MB in all).",
             )
         return {stem: file for stem, file in found.items() if file is not None}
 
