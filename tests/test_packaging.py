@@ -32,6 +32,7 @@ MAY_BE_HEAVY |= {
     "fitting",
     "misfits",
     "networks",
+    "pictures",
     "plots",
     "quasi_newton",
     "task",

@@ -1,7 +1,7 @@
 """CIFAR-10 from its binary version: the folder, or the archive without unpacking it.
 
-Holds the data set and its reader; downloading is in downloads.py. The Python version of CIFAR-10
-is a pickle, which can run code, and is not read.
+Holds the data set and its reader; downloading is in core/downloads.py. The Python version of
+CIFAR-10 is a pickle, which can run code, and is not read.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, Optional
 
 import numpy as np
 
+from dope.core.downloads import cache_folder, download
 from dope.core.errors import ConfigError, DataError
 from dope.plugins.vision.augment import random_crop, random_mirror
-from dope.plugins.vision.downloads import cache_folder, download
 from dope.plugins.vision.images import ImageSet, Part
 
 ARCHIVE = "cifar-10-binary.tar.gz"

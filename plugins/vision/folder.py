@@ -1,23 +1,19 @@
 """A user's own images: a folder, one folder a class in it.
 
-Holds the finding of files and their reading in threads; one image is read in images.py.
+Holds the finding of folders, classes and files; they are read in core/pictures.py.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
 from dope.core.errors import ConfigError
-from dope.plugins.vision.images import PARTS, ImageSet, Part, read_image, stratified
+from dope.core.pictures import SUFFIXES, image_files, read_images
+from dope.plugins.vision.images import PARTS, ImageSet, Part, stratified
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 LAYOUT = "dataset.path is a folder with one folder of images a class: DIR/cats/1.jpg"
 
 
@@ -171,11 +167,7 @@ def list_images(folder: Path, classes: list[str], *, every: bool) -> tuple[np.nd
     labels: list[int] = []
     for label, name in enumerate(classes):
         inside = folder / name
-        found = [
-            str(file)
-            for file in (sorted(inside.iterdir()) if inside.is_dir() else [])
-            if file.suffix.lower() in SUFFIXES and file.name[0] != "." and file.is_file()
-        ]
+        found = [str(file) for file in (image_files(inside) if inside.is_dir() else [])]
         if not found and (every or inside.is_dir()):
             raise ConfigError(
                 f"{inside} has no images",
@@ -184,35 +176,3 @@ def list_images(folder: Path, classes: list[str], *, every: bool) -> tuple[np.nd
         files += found
         labels += [label] * len(found)
     return np.array(files, dtype=str), np.array(labels, dtype=np.int32)
-
-
-def read_images(files: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """All images as uint8 (N, C, H, W), decoded in one thread a core.
-
-    On a terminal it says how far it is when it takes longer than two seconds.
-
-    Raises
-    ------
-    DataError
-        One cannot be read; the message names it.
-    """
-    pixels = np.empty((len(files), *shape), np.uint8)
-    begun = shown = time.monotonic()
-    with ThreadPoolExecutor(max(1, min(32, os.cpu_count() or 1))) as pool:
-
-        def read(i: int) -> None:
-            pixels[i] = read_image(Path(files[i]), shape)
-
-        waiting = [pool.submit(read, i) for i in range(len(files))]
-        try:
-            for done, future in enumerate(as_completed(waiting), 1):
-                future.result()
-                now = time.monotonic()
-                if sys.stderr.isatty() and now - begun > 2 and now - shown > 0.5:
-                    shown = now
-                    print(f"\rreading images: {done} of {len(files)}", end="", file=sys.stderr)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            if shown > begun:
-                print(file=sys.stderr)
-    return pixels

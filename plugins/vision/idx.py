@@ -1,6 +1,6 @@
 """MNIST and Fashion-MNIST from their IDX files, gzip or plain, and the IDX format itself.
 
-Holds the two data sets and the reader; downloading is in downloads.py.
+Holds the two data sets and the reader; downloading is in core/downloads.py.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Literal, Optional
 
 import numpy as np
 
+from dope.core.downloads import cache_folder, download
 from dope.core.errors import ConfigError, DataError
-from dope.plugins.vision.downloads import cache_folder, download
 from dope.plugins.vision.images import ImageSet, Part
 
 STEMS = {  # images, labels

@@ -1,7 +1,7 @@
 """What every set of labelled images is: its parts, its options, how pixels become inputs.
 
-Holds the base class, the reading of one image file and the stratified draw; where the images of a
-data set come from is in its own file.
+Holds the base class and the stratified draw; where the images of a data set come from is in its own
+file.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from dope.core.data import ArrayBatches
 from dope.core.errors import ConfigError, DataError
+from dope.core.pictures import read_image
 
 Part = tuple[np.ndarray, np.ndarray]
 PARTS = ("train", "valid", "test")
@@ -195,52 +196,6 @@ def _some(parts: dict[str, Part], name: str, count: int, rows: slice) -> Part:
             f"Set dataset.{name} to {len(labels)} or less." if len(labels) else "Leave it out.",
         )
     return pixels[rows].copy(), labels[rows].copy()  # a view would keep the rest in memory
-
-
-def read_image(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """An image file as uint8 (C, H, W): resized with antialiasing and cropped at the centre.
-
-    Raises
-    ------
-    DataError
-        There is no such file, or Pillow cannot read it; the message names it.
-    """
-    from PIL import Image, ImageOps
-
-    channels, height, width = shape
-    try:
-        with Image.open(path) as file:
-            # JPEG only: decode at a half, a quarter … while that is at least twice what is wanted
-            file.draft(None, (2 * max(height, width),) * 2)
-            image = _plain(ImageOps.exif_transpose(file), "L" if channels == 1 else "RGB")
-        fitted = ImageOps.fit(image, (width, height), method=Image.Resampling.BILINEAR)
-    except FileNotFoundError as error:
-        raise DataError(f"there is no image {path}", "Mend the path.") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path} is a folder, not an image", "Name one image file.") from error
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"{path} cannot be read as an image ({reason})",
-            "It should be PNG, JPEG, GIF, BMP, TIFF, WebP or another form that Pillow reads; "
-            "replace it or save it again.",
-        ) from error
-    return np.ascontiguousarray(np.asarray(fitted).reshape(height, width, -1).transpose(2, 0, 1))
-
-
-def _plain(image, mode: str):
-    """8 bits a colour, opaque, as L or RGB."""
-    from PIL import Image
-
-    if image.mode.startswith("I"):  # 16 bits; Pillow alone would clip them at 255
-        image = Image.fromarray(np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of unknown range")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        front = image.convert("RGBA")
-        image = Image.new("RGBA", front.size, "white")
-        image.alpha_composite(front)
-    return image.convert(mode)
 
 
 def stratified(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

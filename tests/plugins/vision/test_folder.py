@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from dope.core.errors import ConfigError, DataError
+from dope.core.pictures import read_images
 from dope.core.signature import REQUIRED, signature
-from dope.plugins.vision.folder import Folder, read_images
+from dope.plugins.vision.folder import Folder
 
 
 def fill(folder, counts, start=0, suffix=".png", size=(8, 8)):

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from dope.core.errors import ConfigError, DataError
+from dope.core.pictures import read_image
 from dope.core.signature import signature
 from dope.plugins.vision.digits import FILE, Digits, enlarge
-from dope.plugins.vision.images import ImageSet, read_image, stratified
+from dope.plugins.vision.images import ImageSet, stratified
 
 
 class Made(ImageSet):
