@@ -1,0 +1,1 @@
+"""Generative models: networks that learn to make what the data could have held."""
