@@ -5,7 +5,7 @@ Holds no files and no options; the tasks say what is asked for and where it goes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -48,6 +48,7 @@ def following(
     rng: np.random.Generator,
     temperature: float = 1.0,
     top_k: Optional[int] = None,
+    never: Sequence[int] = (),
 ) -> Iterator[int]:
     """Draw what follows ``begin``, without end.
 
@@ -59,6 +60,8 @@ def following(
         Numbers that are read first, (n), n at least 1.
     rng, temperature, top_k
         As in `draw`.
+    never
+        Numbers that are not drawn; the shares of the others grow.
     """
     context = next(iter(net.collect_params().values())).list_ctx()[0]
     x = nd.array(begin.reshape(-1, 1), ctx=context, dtype="float32")
@@ -66,6 +69,8 @@ def following(
     with mx.autograd.predict_mode():
         while True:
             logits, states = net(x, states)[:2]
-            number = draw(logits[0, -1].asnumpy(), rng, temperature, top_k)
+            last = logits[0, -1].asnumpy()  # (V,)
+            last[list(never)] = -np.inf
+            number = draw(last, rng, temperature, top_k)
             yield number
             x = nd.array([[number]], ctx=context, dtype="float32")

@@ -5,6 +5,7 @@ Holds no batches and no models; how a text becomes a batch is in batching.py.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections import Counter
 from pathlib import Path
@@ -17,8 +18,9 @@ from dope.core.errors import ConfigError, DataError
 SHIPPED = Path(__file__).parent / "data" / "alice.txt"
 PARTS = ("train", "valid", "test")
 UNKNOWN, END = "<unk>", "<eos>"  # a word that the vocabulary lacks, and the end of a line
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]|_")
-_NO_SPACE_BEFORE = re.compile(r" ([.,;:!?)\]}%]|n't\b|'(?:s|m|d|ll|re|ve)\b)")
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|--+|[^\w\s]|_")
+_NO_SPACE_BEFORE = re.compile(r" (--+ |[.,;:!?)\]}%]|n't\b|'(?:s|m|d|ll|re|ve)\b)")
+_NO_SPACE_BEHIND = re.compile(r"(--+|[(\[{]) ")
 
 
 class TextSet:
@@ -117,7 +119,9 @@ class TextSet:
             return "".join(units)
         text = " ".join("\n" if unit == END else unit for unit in units)
         text = re.sub(r" *\n *", "\n", text)
-        return text if self.spaced else _NO_SPACE_BEFORE.sub(r"\1", text)
+        if self.spaced:
+            return text
+        return _NO_SPACE_BEHIND.sub(r"\1", _NO_SPACE_BEFORE.sub(r"\1", text))
 
     def _encoded(self, units: list[str]) -> np.ndarray:
         """Characters that training has not seen count as blanks, or else as the first there is."""
@@ -303,16 +307,22 @@ def read_text(path: Path) -> str:
         text = raw.decode("utf-8-sig")
     except OSError as error:
         raise DataError(
-            f"text file {path} cannot be read: {error.strerror or error}", "Check dataset.path."
+            f"text file {path} cannot be read: {error.strerror or error}",
+            "Check dataset.path, dataset.valid and dataset.test.",
         ) from error
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
+        written = "utf-16" if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "latin1"
         raise DataError(
             f"{path} line {line}: byte 0x{raw[error.start]:02x} is not UTF-8",
-            f"Convert it: iconv -f latin1 -t utf-8 {path.name} > new.txt",
+            f"Convert it: iconv -f {written} -t utf-8 {path.name} > new.txt",
         ) from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise DataError(f"{path} line {line}: a zero byte, so it is no text", "Give a UTF-8 text.")
     if not text.strip():
-        raise DataError(f"text file {path} is empty", "Give a file with text in it.")
+        what = "holds nothing but blanks" if text else "is empty"
+        raise DataError(f"text file {path} {what}", "Give a file with text in it.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

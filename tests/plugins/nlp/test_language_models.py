@@ -191,6 +191,15 @@ def test_sampling_carries_states_on(tmp_path):
         assert next(drawn) == ids[-1]
 
 
+def test_what_is_never_drawn(tmp_path):
+    task, net = made(tmp_path)
+    engine_of(task, net)
+    begin, some = task.dataset.encode("the c"), [0, 3, 5]
+    drawn = following(net, begin, np.random.default_rng(0), 1.0, None, some)
+    seen = {next(drawn) for _ in range(300)}
+    assert seen == set(range(len(task.dataset.vocabulary))) - set(some)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return api.run(

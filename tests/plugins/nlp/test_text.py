@@ -74,6 +74,9 @@ def test_characters_are_numbered_by_the_training_text(tmp_path):
 
 def test_words_are_the_most_frequent_first_and_lines_end_with_one(tmp_path):
     pytest.importorskip("gluonnlp")
+    assert numbered(Text(), "word").units("he--she (it) said") == [
+        *("he", "--", "she", "(", "it", ")", "said", END)
+    ]
     text = "The cat, the dog.\nThe cat's well-known _end_\n"
     data = numbered(Text(path=written(tmp_path / "a.txt", text), valid=0.0), "word")
     units = ["The", "cat", ",", "the", "dog", ".", END, "The", "cat's", "well", "-", "known"]
@@ -82,6 +85,8 @@ def test_words_are_the_most_frequent_first_and_lines_end_with_one(tmp_path):
     assert data.decode(data.encode("The cat, the cat's dog.\nnew")) == (
         "The cat, the cat's dog.\n<unk>"
     )
+    prose = Text(path=written(tmp_path / "b.txt", "a (b) c -- d--e, f\n--g"), valid=0.0)
+    assert numbered(prose, "word").decode(prose.ids("train")) == "a (b) c--d--e, f\n--g\n"
     few = numbered(Text(path=data.path, valid=0.0), "word", lower=True, least=2)
     assert few.vocabulary == [UNKNOWN, END, "the", "_"]  # gluonnlp puts reserved words first
     assert (few.ids("train") == 0).sum() == 9
@@ -123,14 +128,17 @@ def test_the_time_machine():
     "content, said",
     [
         (b"", "a.txt is empty"),
-        (b" \n\t\n", "a.txt is empty"),
+        (b" \n\t\n", "a.txt holds nothing but blanks"),
         (b"fine\nna\xefve\n", "a.txt line 2: byte 0xef is not UTF-8"),
         (b"\xff\xfea\x00", "a.txt line 1: byte 0xff is not UTF-8"),
+        (b"a\nb\0c", "a.txt line 2: a zero byte"),
     ],
 )
 def test_what_is_no_text_is_refused_by_name(content, said, tmp_path):
-    with pytest.raises(DataError, match=re.escape(said)):
+    with pytest.raises(DataError, match=re.escape(said)) as caught:
         numbered(Text(path=written(tmp_path / "a.txt", content)))
+    assert ("iconv" in caught.value.hint) == ("UTF-8" in said)
+    assert ("utf-16" in caught.value.hint) == (content[:2] == b"\xff\xfe")
 
 
 def test_what_is_not_there_is_named(tmp_path):
