@@ -236,6 +236,7 @@ def show(task: str, kind: Optional[str], profile: str, schema: bool, as_json: bo
       dope show timeseries.issm --profile book
       dope show vision.cnn --kind model
     """
+    from dope.core.asking import describe_questions
     from dope.core.config import describe, json_schema, kind_of
     from dope.core.signature import signature
 
@@ -249,17 +250,24 @@ def show(task: str, kind: Optional[str], profile: str, schema: bool, as_json: bo
         _echo_json(json_schema(registry, task))
         return
     rows = describe(registry, task, profile=profile)
+    asked = describe_questions(registry, task)
     profiles = _profiles(entry.target)
     about = signature(entry.target).doc_summary or entry.summary
     if as_json:
         made = {"task": task, "summary": about, "profiles": profiles, "profile": profile}
-        _echo_json({**made, "options": [row._asdict() for row in rows]})
+        options = {"options": [row._asdict() for row in rows]}
+        _echo_json({**made, **options, "predict": [row._asdict() for row in asked]})
         return
     click.echo(f"{task}: {about}\n")
     lines = [
         (row.section if row.key == "name" else f"{row.section}.{row.key}", *row[2:]) for row in rows
     ]
     click.echo(present.table(lines, head=("option", "type", "default", "meaning")))
+    if asked:
+        lines = [row[1:] for row in asked]
+        click.echo(
+            "\n" + present.table(lines, head=("of dope predict", "type", "default", "meaning"))
+        )
     click.echo(f"\nProfiles: {', '.join(profiles)} (shown: {profile})")
     click.echo(f"Example:  dope run {task} --profile {list(profiles)[-1]} trainer.epochs=5")
 
@@ -398,35 +406,36 @@ def evaluate(run: str, settings: tuple[str, ...], runs: str, as_json: bool, best
         click.echo(present.figures(plain(metrics)) or "this task has no held-out data")
 
 
-@cli.command()
+@cli.command(context_settings={"ignore_unknown_options": True})
 @on_a_run
-@click.option("--input", "inputs", multiple=True, metavar="FILE...", help="What to predict.")
 @best
+@click.option("--seed", type=int, help="Of what is drawn at random; default that of the run.")
 @click.option("--output", metavar="FILE", help="Write the rows as CSV; - is standard output.")
 def predict(
     run: str,
     settings: tuple[str, ...],
     runs: str,
     as_json: bool,
-    inputs: tuple[str, ...],
     best: bool,
+    seed: Optional[int],
     output: Optional[str],
 ) -> None:
     """Apply a trained RUN and show what it predicts.
 
-    RUN is its folder, the end of its name, or last; KEY=VALUE may name another data set.
+    RUN is its folder, the end of its name, or last; KEY=VALUE may name another data set. A task
+    may take options of its own, such as --input: dope show TASK lists them.
 
     \b
     Example:
       dope predict last task.horizon=12 --output forecast.csv
       dope predict last --input digits/*.png
+      dope predict last --prefix "The Time" --temperature 0.5
     """
     from dope.core import api
 
-    if inputs:  # --input *.png: the shell hands the other files over as words of their own
-        inputs += tuple(word for word in settings if "=" not in word)
-        settings = tuple(word for word in settings if "=" in word)
-    made = plain(api.predict(run, inputs=inputs, overrides=settings, runs=runs, best=best))
+    if run.startswith("--"):
+        raise ConfigError(f"{run} stands where RUN belongs", f"Write: dope predict last {run} …")
+    made = plain(api.predict(run, words=settings, runs=runs, best=best, seed=seed))
     rows = made.get("rows")
     if output is not None:
         if rows is None:

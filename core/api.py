@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from dope.core import notebook
+from dope.core.asking import checked, from_words
 from dope.core.composing import callbacks as named_callbacks
 from dope.core.composing import compose, named, registry_with
 from dope.core.config import Config, resolve
@@ -19,6 +20,7 @@ from dope.core.errors import RunError
 from dope.core.registry import Registry
 from dope.core.rundir import DEFAULT_ROOT, RunDirectory
 from dope.core.running import latest, recall, train, trained
+from dope.core.sources import SECTIONS
 
 if TYPE_CHECKING:
     from dope.core.callbacks import Callback
@@ -72,11 +74,9 @@ class Run:
         """A row for each epoch, as in ``metrics.jsonl``; ``pandas.DataFrame(run.history)``."""
         return self.directory.metrics()
 
-    def predict(
-        self, *, inputs: Sequence[str] = (), best: bool = False, **sections: Any
-    ) -> dict[str, Any]:
+    def predict(self, *, best: bool = False, **options: Any) -> dict[str, Any]:
         """As `predict`, on this run."""
-        return predict(self.path, inputs=inputs, best=best, registry=self.registry, **sections)
+        return predict(self.path, best=best, registry=self.registry, **options)
 
     def evaluate(self, *, best: bool = False, **sections: Any) -> dict[str, float]:
         """As `evaluate`, on this run."""
@@ -296,17 +296,28 @@ def evaluate(
 def predict(
     run: Place,
     *,
-    inputs: Sequence[str] = (),
+    words: Sequence[str] = (),
     overrides: Sequence[str] = (),
     runs: Place = DEFAULT_ROOT,
     best: bool = False,
+    seed: Optional[int] = None,
     parts: Sequence[Part] = (),
     registry: Optional[Registry] = None,
-    **sections: Any,
+    **options: Any,
 ) -> dict[str, Any]:
-    """What a trained run predicts, of ``inputs``, its own data or another data set.
+    """What a trained run predicts: of what the options say, its own data or another data set.
 
-    The other arguments are those of `load`.
+    Parameters
+    ----------
+    run, runs, overrides, best, parts, registry
+        As in `load`.
+    words
+        Options and overrides as words of a command line.
+    seed
+        Of what is drawn at random; default the run's.
+    options
+        Those of the task's own ``predict`` (``dope show TASK`` lists them), and changes of the
+        configuration by section, such as ``dataset={"path": "new.csv"}``.
 
     Returns
     -------
@@ -316,20 +327,18 @@ def predict(
     Raises
     ------
     ConfigError
-        The task takes no ``inputs``.
+        The task's ``predict`` has no such option.
     """
-    made = load(
-        run,
-        overrides=overrides,
-        runs=runs,
-        best=best,
-        parts=parts,
-        registry=registry,
-        **sections,
-    )
-    if inputs:
-        return dict(made.task.predict_inputs(made.nets, inputs))
-    return dict(made.task.predict(made.nets, made.directory))
+    registry = registry_with(registry or discover(), parts)
+    sections = {key: options.pop(key) for key in SECTIONS if key in options}
+    directory, config, settings = recall(registry, run, runs, (), {})
+    asked, others = from_words(registry, config.task, words)
+    asked = checked(registry, config.task, {**asked, **options})
+    overrides = [*overrides, *others]
+    if overrides or sections:
+        directory, config, settings = recall(registry, run, runs, overrides, sections)
+    task, engine = trained(registry, directory, config, settings, best, seed)
+    return dict(task.predict(engine.nets, directory, **asked))
 
 
 def tasks(domain: Optional[str] = None, *, registry: Optional[Registry] = None) -> dict[str, str]:

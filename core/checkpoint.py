@@ -38,6 +38,11 @@ class Checkpoint:
     arrays: Mapping[str, np.ndarray]
     meta: Mapping[str, Any]
 
+    @property
+    def task(self) -> dict[str, np.ndarray]:
+        """What the task itself keeps."""
+        return {key[5:]: a for key, a in self.arrays.items() if key.startswith("task/")}
+
 
 def _digest(path: Path) -> str:
     sha = hashlib.sha256()

@@ -172,7 +172,7 @@ def describe(registry: Registry, task_name: str, *, profile: str = "quick") -> l
         values, _ = complete(registry, task_name, section, chosen, partial=True)
         if section == "trainer":
             values["callbacks"], _ = complete_callbacks(registry, chosen, partial=True)
-        rows += _rows(section, part_signature(registry, section, chosen.name), values)
+        rows += option_rows(section, part_signature(registry, section, chosen.name), values)
     return rows
 
 
@@ -184,7 +184,7 @@ def describe_part(registry: Registry, kind: str, name: str) -> list[Row]:
     """
     section = f"{CALLBACKS}.{name}" if kind == "callback" else kind
     values, _ = complete(registry, name, kind, Chosen(name), partial=True)
-    return _rows(section, part_signature(registry, kind, name), values)
+    return option_rows(section, part_signature(registry, kind, name), values)
 
 
 def kind_of(registry: Registry, name: str) -> str:
@@ -203,7 +203,8 @@ def kind_of(registry: Registry, name: str) -> str:
     return kinds[0] if len(kinds) == 1 else "task"
 
 
-def _rows(section: str, options: Signature, values: Mapping[str, Any]) -> list[Row]:
+def option_rows(section: str, options: Signature, values: Mapping[str, Any]) -> list[Row]:
+    """A row for each option of a signature, with its value, or ``required``."""
     rows = []
     for key, option in options.options.items():
         value = plain(values.get(key, "required"))

@@ -100,7 +100,7 @@ class Engine:
             self._prepare(updates, loss, shards)
             places = slice(number * len(shards), (number + 1) * len(shards))
             states = carry[places]
-            vectors, found = self._forward(loss, shards, states, learn=True)
+            vectors, found = self._forward(loss, shards, states, updates.parameters)
             carry[places] = states
             mx.autograd.backward([each for each in vectors if each is not None])
             used = [each is not None for each in vectors]
@@ -115,7 +115,7 @@ class Engine:
     def total(self, function: LossFunction, batch: Any) -> Any:
         """Sum a vector over examples, or several by name, without learning: for evaluation."""
         shards = split(batch, self.contexts, self.batch_axis)
-        return self._forward(function, shards, [None] * len(shards), learn=False)[1]
+        return self._forward(function, shards, [None] * len(shards), None)[1]
 
     def gather(self, function: Callable[[Any, Any], Any], batch: Any) -> list[Any]:
         """``function(nets, shard)`` for each shard that has examples, in order.
@@ -131,16 +131,21 @@ class Engine:
             return
         if any(p._data is None for p in updates.parameters):
             first = next(shard for shard in shards if shard is not None)
-            if self._graph(function, first, None, 0, learn=True) is None:
+            if self._graph(function, first, None, 0, updates.parameters) is None:
                 function(self.nets, head(first, 1, self.batch_axis), None)
         updates.prepare()
 
     def _forward(
-        self, function: LossFunction, shards: Sequence[Any], carry: list[Any], *, learn: bool
+        self,
+        function: LossFunction,
+        shards: Sequence[Any],
+        carry: list[Any],
+        learn: Optional[Sequence[Any]],
     ) -> tuple[list[Any], Any]:
         """The first vector of each shard, None for an empty one, and the sums of all.
 
-        ``carry`` has a place for each shard, and is replaced in place.
+        ``carry`` has a place for each shard, and is replaced in place; ``learn`` are the parameters
+        that a backward pass is for, None where nothing is recorded.
         """
         vectors: list[Any] = []
         sums: Any = None
@@ -148,8 +153,8 @@ class Engine:
             if shard is None:
                 vectors.append(None)
                 continue
-            graph = self._graph(function, shard, carry[i], i, learn=learn)
-            with mx.autograd.record() if learn else contextlib.nullcontext():
+            graph = self._graph(function, shard, carry[i], i, learn)
+            with contextlib.nullcontext() if learn is None else mx.autograd.record():
                 if graph is None:
                     vector, found, carry[i] = self._plain(function, shard, carry[i])
                 else:
@@ -159,7 +164,12 @@ class Engine:
         return vectors, sums
 
     def _graph(
-        self, function: LossFunction, shard: Any, carry: Any, i: int, *, learn: bool
+        self,
+        function: LossFunction,
+        shard: Any,
+        carry: Any,
+        i: int,
+        learn: Optional[Sequence[Any]],
     ) -> Optional[Graph]:
         return self._graphs.find(function, i, learn, shard, carry) if self.hybridize else None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from dope.core.backend import mx, nd
@@ -47,7 +47,12 @@ class Graphs:
         self._made: OrderedDict[Any, Graph] = OrderedDict()
 
     def find(
-        self, function: Callable[..., Any], place: int, learn: bool, shard: Any, carry: Any
+        self,
+        function: Callable[..., Any],
+        place: int,
+        learn: Optional[Collection[Any]],
+        shard: Any,
+        carry: Any,
     ) -> Optional[Graph]:
         """The graph of a function for shards and carried states of these shapes.
 
@@ -58,7 +63,7 @@ class Graphs:
         place
             Number of the context.
         learn
-            Whether it is recorded for a backward pass.
+            The parameters that a backward pass is for; None where nothing is recorded.
         shard, carry
             Its arguments.
 
@@ -71,7 +76,7 @@ class Graphs:
         arrays = leaves(shard) + leaves(carry)
         if not all(isinstance(array, nd.NDArray) for array in arrays):
             return None
-        kind = function, place, learn
+        kind = function, place, None if learn is None else id(learn)
         shapes = tuple([array.shape for array in arrays])
         found = self._made.get((kind, shapes))
         if found is None and _hybrid_criterion(function):
@@ -80,7 +85,8 @@ class Graphs:
                 del self._made[same[0]]
             elif len(self._made) >= MOST_IN_ALL:
                 self._made.popitem(last=False)
-            found = self._made[kind, shapes] = Graph(function, place, self.nets, shard, carry)
+            found = Graph(function, place, self.nets, learn, shard, carry)
+            self._made[kind, shapes] = found
         return found
 
     @property
@@ -93,11 +99,18 @@ class Graph:
     """One traced function with static memory.
 
     Outputs are, in this order: the vector that is minimized, the sum of each named vector, and
-    the leaves of the new carry.
+    the leaves of the new carry. Parameters that it is not to learn are constants in it, so that a
+    backward pass spends no work on them and leaves their gradients as they are.
     """
 
     def __init__(
-        self, function: Callable[..., Any], place: int, nets: Any, shard: Any, carry: Any
+        self,
+        function: Callable[..., Any],
+        place: int,
+        nets: Any,
+        learn: Optional[Collection[Any]],
+        shard: Any,
+        carry: Any,
     ) -> None:
         self.place = place
         self.examples: Optional[int] = None  # of the shard, once the engine has checked the loss
@@ -126,6 +139,10 @@ class Graph:
         order = symbol.list_inputs()
         # For each input of the graph: the number of the argument, or the parameter
         self._inputs = [number[name] if name in number else known[name] for name in order]
+        learned = {id(p) for p in learn or ()}
+        self._constant = [
+            learn is not None and name in known and id(known[name]) not in learned for name in order
+        ]
         data = [i for i, name in enumerate(order) if name in number]
         rest = [i for i, name in enumerate(order) if name not in number]
         flags: dict[str, Any] = {"static_alloc": True, "static_shape": True}
@@ -136,12 +153,20 @@ class Graph:
         """The vector to minimize, its sum or the sums by name, each (1,), and the new carry."""
         arrays = leaves(shard) + leaves(carry)
         place = self.place
-        given = [arrays[i] if isinstance(i, int) else i._data[place] for i in self._inputs]
+        given = [
+            arrays[i] if isinstance(i, int) else _value(i._data[place], constant)
+            for i, constant in zip(self._inputs, self._constant)
+        ]
         outputs = self._call(*given)
         n = 1 + max(1, len(self._names))
         new = None if self._carry is None else rebuild(self._carry, iter(outputs[n:]))
         sums = dict(zip(self._names, outputs[1:n])) if self._names else outputs[1]
         return outputs[0], sums, new
+
+
+def _value(array: Any, constant: bool) -> Any:
+    """An array as it is, or another handle of it that autograd does not know."""
+    return array.detach() if constant else array
 
 
 def _hybrid_criterion(function: Any) -> bool:

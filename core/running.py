@@ -93,8 +93,12 @@ def trained(
     config: Config,
     settings: Mapping[str, Any],
     best: bool,
+    seed: Optional[int] = None,
 ) -> tuple[Task, Engine]:
-    """The task and networks of a run as it left them; ``best``, as its best epoch did."""
+    """The task and networks of a run as it left them; ``best``, as its best epoch did.
+
+    ``seed`` is that of whatever the task draws from now on; default the run's.
+    """
     from dope.core import backend, checkpoint
 
     path = directory.checkpoints / "best.json"
@@ -108,9 +112,10 @@ def trained(
     engine = composing.engine(task, settings)
     assert saved is not None
     engine.restore(saved.arrays, saved.meta["updates"])
+    task.restore(saved.task)
     engine.settle()
     engine.networks.average()
-    backend.seed(settings["seed"])  # whatever the task draws, it draws the same each time
+    backend.seed(settings["seed"] if seed is None else seed)  # it draws the same each time
     return task, engine
 
 

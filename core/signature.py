@@ -47,7 +47,7 @@ class Signature:
     options: dict[str, Option] = field(default_factory=dict)
 
 
-def signature(target: str) -> Signature:
+def signature(target: str, method: str = "__init__") -> Signature:
     """Options of a registered class or function, without importing its module.
 
     Parameters
@@ -55,6 +55,8 @@ def signature(target: str) -> Signature:
     target
         ``package.module:Name``. The parent packages are imported, the module is not, unless its
         source does not say all (an extension module, a computed default): then it is.
+    method
+        Of a class, the method whose options are meant; the constructor's are the class's own.
 
     Raises
     ------
@@ -63,9 +65,9 @@ def signature(target: str) -> Signature:
         may have (the error says which).
     """
     try:
-        return _static(target)
+        return _static(target, method)
     except NotStaticError:
-        return _imported(target)
+        return _imported(target, method)
 
 
 def class_attribute(target: str, name: str, default: Any = None) -> Any:
@@ -88,15 +90,21 @@ def class_attribute(target: str, name: str, default: Any = None) -> Any:
     return default
 
 
-def _static(target: str) -> Signature:
+def _static(target: str, method: str = "__init__") -> Signature:
     module, node = find(target)
     layers: list[tuple[Module, Optional[Function], list[str]]] = []
+    summary = _summary(ast.get_docstring(node))
     if isinstance(node, ast.ClassDef):
+        constructor = method == "__init__"
         for place, item in lineage(module, node):
-            init = next((f for f in item.body if getattr(f, "name", "") == "__init__"), None)
-            own = init if isinstance(init, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
-            docs = [ast.get_docstring(item) or "", (own and ast.get_docstring(own)) or ""]
+            named = next((f for f in item.body if getattr(f, "name", "") == method), None)
+            own = named if isinstance(named, (ast.FunctionDef, ast.AsyncFunctionDef)) else None
+            docs = [(own and ast.get_docstring(own)) or ""]
             layers.append((place, own, docs))
+            if constructor:
+                docs.insert(0, ast.get_docstring(item) or "")
+        if not constructor:
+            summary = next((_summary(docs[0]) for _, own, docs in layers if own), "")
     else:
         layers.append((module, node, [ast.get_docstring(node) or ""]))
     meanings: dict[str, str] = {}
@@ -116,7 +124,7 @@ def _static(target: str) -> Signature:
         if function.args.kwarg is None:
             break
         fixed |= _passed_up(function)
-    return Signature(target, _summary(ast.get_docstring(node)), options)
+    return Signature(target, summary, options)
 
 
 def _passed_up(function: Function) -> set[str]:
@@ -184,12 +192,15 @@ def _load(target: str) -> Any:
         ) from error
 
 
-def _imported(target: str) -> Signature:
+def _imported(target: str, method: str = "__init__") -> Signature:
     """The same by importing the module and asking Python."""
     thing = _load(target)
     if isinstance(thing, type):
-        functions = [vars(c)["__init__"] for c in thing.__mro__[:-1] if "__init__" in vars(c)]
-        docs = [x.__doc__ for c in thing.__mro__[:-1] for x in (c, vars(c).get("__init__", c))]
+        functions = [vars(c)[method] for c in thing.__mro__[:-1] if method in vars(c)]
+        if method == "__init__":
+            docs = [x.__doc__ for c in thing.__mro__[:-1] for x in (c, vars(c).get(method, c))]
+        else:
+            docs = [function.__doc__ for function in functions]
     else:
         functions, docs = [thing], [thing.__doc__]
     meanings: dict[str, str] = {}
@@ -209,4 +220,4 @@ def _imported(target: str) -> Signature:
                 options[p.name] = Option(p.name, annotation, default, meanings.get(p.name, ""))
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return Signature(target, _summary(inspect.cleandoc(thing.__doc__ or "")), options)
+    return Signature(target, _summary(inspect.cleandoc(docs[0] or "") if docs else ""), options)

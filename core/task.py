@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, Optional, TypeVar
 
+import numpy as np
+
 from dope.core.errors import ConfigError
 from dope.core.metrics import METRICS, Sum
 
@@ -176,8 +178,20 @@ class Task:
         """Final figures for ``result.json``; write plots and files into the run's folder."""
         return {}
 
+    def state(self) -> Mapping[str, np.ndarray]:
+        """What the task itself has to keep in checkpoints, beside networks and optimizers."""
+        return {}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go back to what `state` returned."""
+
     def predict(self, nets: Any, run: RunDirectory) -> dict[str, Any]:
         """Apply a trained model to the data as configured now.
+
+        Keyword-only arguments that a task adds are options of ``dope predict``: annotated, with
+        literal defaults, and explained under Parameters, as a part's options are. ``top_k`` is
+        given as ``--top-k 5``. One that takes several values has a plural name and is given one
+        by one: ``inputs: Tuple[str, ...] = ()`` as ``--input a.png b.png``.
 
         Returns
         -------
@@ -185,10 +199,6 @@ class Task:
             ``rows``, a list of mappings, and ``files`` that were written; the rest is shown.
         """
         raise ConfigError("this task does not predict", "See dope show for what it does.")
-
-    def predict_inputs(self, nets: Any, inputs: Sequence[str]) -> dict[str, Any]:
-        """Apply a trained model to what the user gave with ``--input``: files or texts."""
-        raise ConfigError("this task takes no --input", "It predicts from its data set.")
 
 
 def blocks(nets: Any) -> dict[str, Any]:

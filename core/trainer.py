@@ -263,6 +263,7 @@ class Trainer:
         arrays, updates = self.engine.state()
         for key, value in self._sums.items():
             arrays[f"sum/{key}"] = value.total.asnumpy()
+        arrays.update({f"task/{key}": value for key, value in self.task.state().items()})
         meta = {key: getattr(self, key) for key in POSITION}
         meta |= {"updates": updates, "counts": {k: v.count for k, v in self._sums.items()}}
         meta |= {"callbacks": self.watchers.state()}
@@ -278,6 +279,7 @@ class Trainer:
         for key in POSITION:
             setattr(self, key, saved.meta.get(key, getattr(self, key)))  # older ones lack some
         self.engine.restore(saved.arrays, saved.meta["updates"])
+        self.task.restore(saved.task)
         self._sums = {
             key: Sum(
                 nd.array(saved.arrays[f"sum/{key}"], dtype=saved.arrays[f"sum/{key}"].dtype), n

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from dope.core.asking import questions
 from dope.core.errors import ConfigError
 from dope.core.options import part_signature
 from dope.core.rundir import RunDirectory, plain
@@ -52,9 +53,9 @@ def check_predict(case: Case) -> None:
     try:
         found = api.predict(run.path, registry=case.registry)
     except ConfigError as error:
-        if task.predict_inputs is Task.predict_inputs:
+        if not questions(case.registry, case.task).options:
             raise
-        raise NotApplicable(f"it predicts from --input alone: {error}") from None
+        raise NotApplicable(f"it wants to be told of what: {error}") from None
     if not isinstance(found, Mapping) or not found:
         fail(f"predict returns {found!r}, not a mapping with something in it")
     json.dumps(plain(found))  # what --json prints

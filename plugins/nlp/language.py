@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Optional
+from typing import Any, ClassVar, Literal, Optional, Tuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from dope.core.rundir import RunDirectory
 from dope.core.task import Task, compiled
 from dope.plugins.nlp.batching import Streams, held_out
 from dope.plugins.nlp.sampling import following
-from dope.plugins.nlp.text import PARTS, TextSet
+from dope.plugins.nlp.text import PARTS, UNKNOWN, TextSet
 
 
 class LanguageTask(Task):
@@ -27,6 +27,8 @@ class LanguageTask(Task):
 
     A network is called with inputs (T, N) and states, and gives logits (N, T, V), the new states
     and whatever else `penalty` takes. One with a method ``unroll`` is told T before it is compiled.
+    One that ``scores`` is called with targets (N, T) too where the loss is the plain cross-entropy
+    and is compiled; it then gives the loss of each stream (N) in place of logits.
 
     The loss of a stream is its mean over the times of a batch, and its states go on from batch to
     batch, cut off from the gradient: truncated backpropagation through time. They are zero at the
@@ -85,12 +87,21 @@ class LanguageTask(Task):
         """Mean over the times of each stream, (N), and the states to go on with."""
         inputs, targets = shard  # (T, N)
         states = nets.begin(inputs) if carry is None else carry
-        logits, states, *rest = nets(inputs, states)
-        vector = self.criterion(logits, targets.transpose())
+        if self._scored(nets, inputs):
+            vector, states, *rest = nets(inputs, states, targets.transpose())
+        else:
+            logits, states, *rest = nets(inputs, states)
+            vector = self.criterion(logits, targets.transpose())
         penalty = self.penalty(rest)
         if penalty is not None:
             return {"loss": vector + penalty, "nats": vector}, states
         return {"loss": vector}, states
+
+    def _scored(self, nets: Any, inputs: Any) -> bool:
+        """Whether the network is to give the plain cross-entropy itself, in a compiled loss."""
+        plain = self.parts.get("loss") == "losses.softmax_cross_entropy"
+        plain = plain and not self.criterion.label_smoothing
+        return plain and getattr(nets, "scores", False) and not isinstance(inputs, nd.NDArray)
 
     def penalty(self, rest: Sequence[Any]) -> Any:
         """What is added to the loss of each stream, (N), in training; None for nothing."""
@@ -145,20 +156,47 @@ class LanguageTask(Task):
         begin = self.dataset.encode(prefix)
         if not len(begin):  # as at the beginning of a line
             begin = self.dataset.encode("\n")
-        drawn = following(net, begin, rng, self.temperature, self.top_k)
+        never = [i for i, unit in enumerate(self.dataset.vocabulary) if unit == UNKNOWN]
+        drawn = following(net, begin, rng, self.temperature, self.top_k, never)
         new = list(itertools.islice(drawn, self.length))
         if self.level == "char":
             return prefix + self.dataset.decode(new)
         return self.dataset.decode([*(begin if prefix else []), *new]).strip()
 
-    def predict(self, nets: Any, run: RunDirectory) -> dict[str, Any]:
-        """The text that follows ``task.prefix``."""
-        return self.predict_inputs(nets, [self.prefix])
+    def predict(
+        self,
+        nets: Any,
+        run: RunDirectory,
+        *,
+        prefix: Optional[str] = None,
+        inputs: Tuple[str, ...] = (),
+        length: Optional[int] = None,
+        temperature: Optional[float] = None,
+        top_k: Optional[int] = None,
+    ) -> dict[str, Any]:
+        """The text that the model lets follow a prefix, or several.
 
-    def predict_inputs(self, nets: Any, inputs: Sequence[str]) -> dict[str, Any]:
-        """The text that follows each of the inputs."""
-        rng = np.random.default_rng(np.random.randint(1 << 31))  # dope has seeded it by the run's
-        return {"rows": [{"prefix": each, "text": self.write(nets, each, rng)} for each in inputs]}
+        Parameters
+        ----------
+        prefix
+            What the text begins with; default that of the task.
+        inputs
+            Several of them, in place of one.
+        length
+            Characters or words that follow; default that of the task.
+        temperature
+            Below 1 surer, above 1 wilder, 0 always the likeliest; default that of the task.
+        top_k
+            Draw among the likeliest so many only; default that of the task.
+        """
+        given = {"length": length, "temperature": temperature, "top_k": top_k}
+        for name, value in given.items():
+            if value is not None:
+                insist(value >= (name == "top_k"), name, value, f"at least {int(name == 'top_k')}")
+                setattr(self, name, value)
+        rng = np.random.default_rng(np.random.randint(1 << 31))  # dope has seeded it
+        begun = inputs or (self.prefix if prefix is None else prefix,)
+        return {"rows": [{"prefix": each, "text": self.write(nets, each, rng)} for each in begun]}
 
 
 def _scored(net: Any, shard: Any) -> tuple[Any, list[Any]]:

@@ -6,7 +6,7 @@ Holds no trees and no encoder; those are in trees.py and tree_lstm.py.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Tuple
 
 import numpy as np
 
@@ -135,16 +135,23 @@ class TreeSimilarity(Task):
             )
         return {}
 
-    def predict(self, nets: Any, run: RunDirectory) -> dict[str, Any]:
-        """Predicted and true scores of the held-out pairs."""
+    def predict(
+        self, nets: Any, run: RunDirectory, *, inputs: Tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """Predicted and true scores of the held-out pairs, or predicted ones of others.
+
+        Parameters
+        ----------
+        inputs
+            CoNLL-U files of pairs, or pairs such as
+            ``a/2 man/3 sings/0 ||| he/2 sings/0``: words, each with the place of its head.
+        """
+        if inputs:
+            return self._rows(nets, self.dataset.from_inputs(inputs))
         pairs = self.dataset.split("test") or self.dataset.split("valid")
         if not pairs:
             raise ConfigError("the data set has no held-out pairs", "Give --input PAIR.")
         return self._rows(nets, pairs)
-
-    def predict_inputs(self, nets: Any, inputs: Sequence[str]) -> dict[str, Any]:
-        """Predicted scores of pairs in CoNLL-U files or texts of words and heads."""
-        return self._rows(nets, self.dataset.from_inputs(inputs))
 
     def _rows(self, nets: Any, pairs: Sequence[Any]) -> dict[str, Any]:
         rows = []

@@ -6,7 +6,7 @@ Holds no model and no reading of images.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Tuple
 
 import numpy as np
 
@@ -52,8 +52,19 @@ class Classifier(Task):
         self._plot_filters(nets, run)
         return {}
 
-    def predict(self, nets: Any, run: RunDirectory) -> dict[str, Any]:
-        """True and likeliest classes of the data set's held-out images."""
+    def predict(
+        self, nets: Any, run: RunDirectory, *, inputs: Tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """True and likeliest classes of the data set's held-out images, or likeliest of others.
+
+        Parameters
+        ----------
+        inputs
+            Image files.
+        """
+        if inputs:
+            pixels = np.stack([self.dataset.from_image(path) for path in inputs])
+            return self._rows(nets, pixels, [{"image": path} for path in inputs])
         found = self.dataset.split("test") or self.dataset.split("valid")
         if not found:
             raise ConfigError("the data set has no test images", "Give --input IMAGE.")
@@ -62,11 +73,6 @@ class Classifier(Task):
         return self._rows(
             nets, pixels, [{"image": i, "is": classes[y]} for i, y in enumerate(labels)]
         )
-
-    def predict_inputs(self, nets: Any, inputs: Sequence[str]) -> dict[str, Any]:
-        """Likeliest classes of image files."""
-        pixels = np.stack([self.dataset.from_image(path) for path in inputs])
-        return self._rows(nets, pixels, [{"image": path} for path in inputs])
 
     def _rows(
         self, nets: Any, pixels: np.ndarray, known: Sequence[Mapping[str, Any]]

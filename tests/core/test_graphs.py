@@ -354,6 +354,27 @@ def test_types_are_part_of_a_graphs_shape():
     assert len(graphs(engine)) <= 2 * 3
 
 
+@pytest.mark.parametrize("learns", ["first", "second"])
+@pytest.mark.parametrize("contexts", [ONE, TWO], ids=["one", "two"])
+def test_only_the_parameters_of_the_group_are_differentiated(learns, contexts):
+    class Chain(Task):
+        @compiled
+        def loss(self, nets, shard, carry):
+            return nets["second"](nets["first"](shard[0])).square().sum(axis=1)
+
+    nets = {"first": layers(), "second": mx.gluon.nn.Dense(2, in_units=3)}
+    groups = {name: Group([net], "sgd", {"learning_rate": 0.1}) for name, net in nets.items()}
+    engine, task = Engine(nets, groups, contexts), Chain()
+    every = {name: list(net.collect_params().values()) for name, net in nets.items()}
+    for p in every["first"] + every["second"]:
+        for gradient in p.list_grad():
+            gradient[:] = 7  # what nobody writes to stays
+    engine.minimize(learns, task.loss, batch())
+    for name, found in every.items():
+        written = [(p.list_grad()[0].asnumpy() != 7).all() for p in found]
+        assert all(written) if name == learns else not any(written)
+
+
 def test_leaves_and_rebuild_are_inverse():
     item = {"a": [1, (2, None)], "b": Pair(3, [4]), "c": ()}
     assert leaves(item) == [1, 2, 3, 4]

@@ -165,16 +165,14 @@ def test_class_without_constructor_takes_its_base_s(package):
 
 
 def test_double_star_adds_the_base_s_options_but_not_those_it_sets_itself(package):
+    loaded = set(sys.modules)
     options = signature("sig_pkg.code:Wide").options
     assert list(options) == ["width", "kind", "path", "seed"]
     assert (options["width"].default, options["width"].description) == (99, "Told anew.")
     assert options["kind"].annotation == Literal["relu", "tanh"]
     assert options["path"].annotation is Path and options["path"].default is REQUIRED
     assert options["seed"].description == "Both start the generator."
-    assert not {"mxnet", "sig_pkg.code"} & (set(sys.modules) - LOADED)
-
-
-LOADED = set(sys.modules)
+    assert not {"mxnet", "sig_pkg.code"} & (set(sys.modules) - loaded)
 
 
 def test_constructor_without_double_star_closes_the_door(package):
