@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from dope.cli import cli
+from dope.core.asking import describe_questions
 from dope.core.callbacks import Callback
 from dope.core.discovery import KIND_OF_HOOK, discover
 from dope.core.hookspecs import Hooks
@@ -157,15 +158,17 @@ def test_options_exist(registry, page):
 def test_part_names_exist(registry, page):
     kinds = ("task", "dataset", "model", "loss")
     known = {e.name for kind in kinds for e in registry.entries(kind)}
-    pattern = r"(?<![\w/.])(?:timeseries|vision|losses)\.(?!py\b|md\b)[a-z]\w*"
+    pattern = r"(?<![\w/.])(?:timeseries|vision|losses|nlp|generative|bayes)\.(?!py\b|md\b)[a-z]\w*"
     said = set(re.findall(pattern, PAGES[page]))
     assert said <= known, said - known
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_flags_exist(page):
+def test_flags_exist(registry, page):
     found = [*cli.commands.values(), *cli.commands["plugin"].commands.values()]
     known = {option for command in found for p in command.params for option in p.opts}
+    for task in registry.entries("task"):
+        known |= {row.key for row in describe_questions(registry, task.name)}
     said = set(re.findall(r"(?<=`)--[a-z-]+", WITHOUT_BLOCKS[page]))
     assert said <= known, said - known
 
