@@ -6,6 +6,7 @@ Checking values against them is tested in test_config.py.
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import subprocess
 import sys
@@ -272,7 +273,7 @@ def test_what_the_source_does_not_say_is_asked_of_python(package):
 def test_optimizers_read_as_python_sees_them(target):
     """The static reading agrees with inspect on real classes, and every option is documented."""
     module, _, name = target.partition(":")
-    thing = getattr(sys.modules[module], name)
+    thing = getattr(importlib.import_module(module), name)
     seen = {p.name: p.default for p in inspect.signature(thing).parameters.values()}
     hints = typing.get_type_hints(thing.__init__)
     options = signature(target).options
