@@ -23,6 +23,7 @@ def register_losses(register: Register) -> None:
 def register_tasks(register: Register) -> None:
     shipped = {
         "dcgan": ("dcgan:DCGAN", "Make images from noise by strided convolutions"),
+        "pix2pix": ("pix2pix:Pix2Pix", "Translate images into images, learned from pairs"),
     }
     for name, (target, summary) in shipped.items():
         register(f"generative.{name}", f"{HERE}.{target}", summary=summary)
@@ -32,6 +33,7 @@ def register_tasks(register: Register) -> None:
 def register_models(register: Register) -> None:
     shipped = {
         "dcgan": ("dcgan_nets:dcgan", "Strided convolutions from noise to images and back"),
+        "translator": ("pix2pix:translator", "A U-Net and a discriminator of patches"),
     }
     for name, (target, summary) in shipped.items():
         register(f"generative.{name}", f"{HERE}.{target}", summary=summary)
@@ -43,6 +45,11 @@ def register_datasets(register: Register) -> None:
         "faces": ("faces:Faces", "Drawn faces in colour, made by rule"),
         "images": ("images:Folder", "Your own images, a folder with any names"),
         "lfw": ("lfw:Lfw", "13,233 photographs of faces, Labeled Faces in the Wild"),
+        "houses": ("houses:Houses", "Facades of houses that are drawn: labels and pictures"),
+        "pairs": ("pairs:Pairs", "Your own pairs of images, side by side in one file"),
+        "facades": ("pairs:Facades", "606 facades and their labels, 256x256"),
+        "maps": ("pairs:Maps", "2,194 aerial photographs and street maps"),
+        "cityscapes": ("pairs:Cityscapes", "3,475 streets from a car and their labels"),
     }
     for name, (target, summary) in shipped.items():
         register(f"generative.{name}", f"{HERE}.{target}", summary=summary)
