@@ -11,17 +11,9 @@ HERE = "dope.plugins.generative"
 
 
 @hookimpl
-def register_losses(register: Register) -> None:
-    register(
-        "generative.wasserstein",
-        f"{HERE}.objectives:Wasserstein",
-        summary="A critic's score, high for what is real",
-    )
-
-
-@hookimpl
 def register_tasks(register: Register) -> None:
     shipped = {
+        "gan": ("gan:GAN", "Make points in a plane that are distributed as the data's"),
         "dcgan": ("dcgan:DCGAN", "Make images from noise by strided convolutions"),
         "pix2pix": ("pix2pix:Pix2Pix", "Translate images into images, learned from pairs"),
     }
@@ -32,6 +24,7 @@ def register_tasks(register: Register) -> None:
 @hookimpl
 def register_models(register: Register) -> None:
     shipped = {
+        "dense_pair": ("gan:dense_pair", "A generator and a discriminator of dense layers"),
         "dcgan": ("dcgan_nets:dcgan", "Strided convolutions from noise to images and back"),
         "translator": ("pix2pix:translator", "A U-Net and a discriminator of patches"),
     }
@@ -40,8 +33,17 @@ def register_models(register: Register) -> None:
 
 
 @hookimpl
+def register_losses(register: Register) -> None:
+    summary = "A critic's score, high for what is real"
+    register("generative.wasserstein", f"{HERE}.objectives:Wasserstein", summary=summary)
+
+
+@hookimpl
 def register_datasets(register: Register) -> None:
     shipped = {
+        "gaussian": ("densities:Gaussian", "Points of the book's Gaussian"),
+        "ring": ("densities:Ring", "Points of Gaussians on a circle"),
+        "swiss_roll": ("densities:SwissRoll", "Points of a spiral"),
         "faces": ("faces:Faces", "Drawn faces in colour, made by rule"),
         "images": ("images:Folder", "Your own images, a folder with any names"),
         "lfw": ("lfw:Lfw", "13,233 photographs of faces, Labeled Faces in the Wild"),
