@@ -129,15 +129,35 @@ class CharLanguageModel(LanguageTask):
     }
     profiles: ClassVar[Mapping[str, Any]] = {
         "quick": {
-            "task": {"steps": 25, "streams": 4, "length": 300},
+            "task": {"steps": 25, "streams": 4, "length": 300, "temperature": 0.5},
             "model": {"name": "nlp.char_lm", "hidden": 128},
             "optimizer": {"name": "adam", "learning_rate": 0.01},
             "trainer": {"epochs": 10, "batch_size": 16, "schedule": "cosine"},
         },
         "book": {
             "dataset": "nlp.time_machine",
+            # the book's samples are drawn at 0.1; its rate is halved after each 100 epochs
+            "task": {"prefix": "The Time Ma", "temperature": 0.1, "length": 1024},
             "optimizer": {"name": "sgd", "learning_rate": 2.0},
-            "trainer": {"epochs": 2000, "batch_size": 32, "clip": 1.0},
+            "trainer": {
+                "epochs": 2000,
+                "batch_size": 32,
+                "clip": 1.0,
+                "schedule": "step",
+                "decay": 0.5,
+                "milestones": [
+                    *(99, 199, 299, 399, 499, 599, 699, 799, 899, 999),
+                    *(1099, 1199, 1299, 1399, 1499, 1599, 1699, 1799, 1899, 1999),
+                ],
+            },
+        },
+        # the book's data and 256 units, held-out text and a budget of 20 epochs
+        "tuned": {
+            "dataset": "nlp.time_machine",
+            "task": {"steps": 25, "temperature": 0.5},
+            "model": {"name": "nlp.char_lm", "dropout": 0.3, "weight_drop": 0.2},
+            "optimizer": {"name": "adam", "learning_rate": 0.01},
+            "trainer": {"epochs": 20, "batch_size": 16, "schedule": "cosine", "warmup": 1},
         },
         "tiny": {
             "task": {"steps": 20, "length": 20},

@@ -6,6 +6,7 @@ Holds no batches and no models; how a text becomes a batch is in batching.py.
 from __future__ import annotations
 
 import codecs
+import itertools
 import re
 from collections import Counter
 from pathlib import Path
@@ -21,6 +22,7 @@ UNKNOWN, END = "<unk>", "<eos>"  # a word that the vocabulary lacks, and the end
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|--+|[^\w\s]|_")
 _NO_SPACE_BEFORE = re.compile(r" (--+ |[.,;:!?)\]}%]|n't\b|'(?:s|m|d|ll|re|ve)\b)")
 _NO_SPACE_BEHIND = re.compile(r"(--+|[(\[{]) ")
+_QUOTE = re.compile(r"( ?)(?<!\S)(['\"])(?!\S)( ?)")
 
 
 class TextSet:
@@ -121,7 +123,7 @@ class TextSet:
         text = re.sub(r" *\n *", "\n", text)
         if self.spaced:
             return text
-        return _NO_SPACE_BEHIND.sub(r"\1", _NO_SPACE_BEFORE.sub(r"\1", text))
+        return _NO_SPACE_BEHIND.sub(r"\1", _NO_SPACE_BEFORE.sub(r"\1", _quoted(text)))
 
     def _encoded(self, units: list[str]) -> np.ndarray:
         """Characters that training has not seen count as blanks, or else as the first there is."""
@@ -333,6 +335,17 @@ def novel(text: str) -> str:
     end = body.find("\nEnd of Project Gutenberg")
     end = body.find("\n*** END OF") if end < 0 else end
     return (body[:end] if end >= 0 else body).strip() + "\n"
+
+
+def _quoted(text: str) -> str:
+    """Every other quotation mark, of those that stand alone, begins words; the rest end them."""
+    marks = itertools.count()
+
+    def attached(found: re.Match[str]) -> str:
+        before, mark, behind = found.groups()
+        return mark + behind if next(marks) % 2 else before + mark
+
+    return _QUOTE.sub(attached, text)
 
 
 def _words_of(words: list[str], least: int, most: Optional[int]) -> list[str]:

@@ -170,17 +170,17 @@ class WordLanguageModel(LanguageTask):
     }
     profiles: ClassVar[Mapping[str, Any]] = {
         "quick": {
-            "task": {"steps": 16, "lower": True, "least": 2, "streams": 1},
+            "task": {"steps": 16, "lower": True, "least": 2, "streams": 1, "temperature": 0.7},
             "model": {
                 "name": "nlp.word_lm",
-                "embedding": 64,
-                "hidden": 64,
+                "embedding": 96,
+                "hidden": 96,
                 "layers": 1,
                 "tied": True,
-                "dropout": 0.4,
+                "dropout": 0.5,
             },
-            "optimizer": {"name": "adam", "learning_rate": 0.005},
-            "trainer": {"epochs": 15, "batch_size": 8},
+            "optimizer": {"name": "adam", "learning_rate": 0.01},
+            "trainer": {"epochs": 20, "batch_size": 8},
         },
         "book": {
             "dataset": "nlp.ptb",

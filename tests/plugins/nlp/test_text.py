@@ -87,6 +87,10 @@ def test_words_are_the_most_frequent_first_and_lines_end_with_one(tmp_path):
     )
     prose = Text(path=written(tmp_path / "b.txt", "a (b) c -- d--e, f\n--g"), valid=0.0)
     assert numbered(prose, "word").decode(prose.ids("train")) == "a (b) c--d--e, f\n--g\n"
+    prose = Text(path=written(tmp_path / "c.txt", "'I,' he said, \"won't.\"\n'No'"), valid=0.0)
+    assert numbered(prose, "word").decode(prose.ids("train")) == (
+        "'I,' he said, \"won't.\"\n'No'\n"
+    )
     few = numbered(Text(path=data.path, valid=0.0), "word", lower=True, least=2)
     assert few.vocabulary == [UNKNOWN, END, "the", "_"]  # gluonnlp puts reserved words first
     assert (few.ids("train") == 0).sum() == 9
