@@ -133,7 +133,7 @@ def test_the_books_rate_at_a_stall_is_a_name_without_a_value():
 
     def train(stalled):  # the form of the book's function
         if stalled:
-            rate = rate * 0.25  # noqa: F821, F841
+            rate = rate * 0.25  # noqa: F823, F841
 
     with pytest.raises(UnboundLocalError):
         train(stalled=True)
