@@ -46,8 +46,11 @@ def main() -> None:
     case = CASES[given.case]
     model: dict[str, Any] = {"cell": case.cell, "hidden": case.hidden, "layers": case.layers}
     model["dropout"] = case.dropout
+    told: dict[str, Any] = {"steps": case.steps, "length": 0}
     if case.words:
-        task, model["embedding"] = "nlp.word_lm", case.hidden
+        task = "nlp.word_lm"
+        model |= {"embedding": case.hidden, "tied": False}
+        told |= {"lower": False, "least": 1}
         dataset: dict[str, Any] = {"name": "nlp.ptb", "path": str(given.text)}
     else:
         task = "nlp.char_lm"
@@ -60,7 +63,7 @@ def main() -> None:
                 task,
                 dataset=dataset,
                 model=model,
-                task={"steps": case.steps, "length": 0},
+                task=told,
                 optimizer={"name": "sgd", "learning_rate": LEARNING_RATE},
                 trainer={
                     "epochs": NEVER,

@@ -10,6 +10,7 @@ from typing import Any
 from dope.core.backend import mx
 
 GATES = {"rnn": 1, "rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
+PRODUCTS = {"gru": (2, 1)}  # gates of each product, where they do not all go into one
 STATES = {"lstm": 2}  # of each layer: hidden and cell state; the others have the hidden one
 
 
@@ -72,30 +73,47 @@ class Scratch(mx.gluon.HybridBlock):
         l0_h2h_bias: Any,
     ) -> Any:
         """Inputs (T, N, inputs) and states, each (1, N, H), to outputs (T, N, H) and states."""
-        rows = GATES[self.cell] * self.hidden
         if self.weight_drop:
             l0_h2h_weight = F.Dropout(l0_h2h_weight, p=self.weight_drop)
-        driven = F.FullyConnected(
-            x, l0_i2h_weight, l0_i2h_bias, num_hidden=rows, flatten=False
-        )  # (T, N, rows)
-
-        length = driven.shape[0] if F is mx.nd else self.length
-        if length == 1:
-            times = [F.reshape(driven, shape=(-3, 0))]
-        else:
-            times = F.split(driven, num_outputs=length, axis=0, squeeze_axis=True)  # (N, rows)
+        length = x.shape[0] if F is mx.nd else self.length
+        driven = [
+            _times(F, F.FullyConnected(x, *each, num_hidden=rows, flatten=False), length)
+            for rows, *each in self._products(F, l0_i2h_weight, l0_i2h_bias)
+        ]  # for each product and each time (N, rows)
+        products = self._products(F, l0_h2h_weight, l0_h2h_bias)
         states = [F.reshape(state, shape=(-3, 0)) for state in states]  # (N, H)
         outputs = []
-        for each in times:
-            fed = F.FullyConnected(states[0], l0_h2h_weight, l0_h2h_bias, num_hidden=rows)
-            states = _STEPS[self.cell](F, each, fed, states)
+        for now in zip(*driven):
+            fed = [F.FullyConnected(states[0], *each, num_hidden=rows) for rows, *each in products]
+            states = _STEPS[self.cell](F, now, fed, states)
             outputs.append(states[0])
         ends = [F.expand_dims(state, axis=0) for state in states]
         return F.stack(*outputs, axis=0), ends
 
+    def _products(self, F: Any, weight: Any, bias: Any) -> list[tuple[int, Any, Any]]:
+        """Rows, weight and bias of each product of a step.
+
+        The gates of a GRU that are added up alike go into one, the third into another: cut once
+        for all times, their sums need not be cut at each.
+        """
+        found, begin = [], 0
+        for gates in PRODUCTS.get(self.cell, ()):
+            rows = gates * self.hidden
+            place = {"axis": 0, "begin": begin, "end": begin + rows}
+            found.append((rows, F.slice_axis(weight, **place), F.slice_axis(bias, **place)))
+            begin += rows
+        return found or [(GATES[self.cell] * self.hidden, weight, bias)]
+
+
+def _times(F: Any, x: Any, length: int) -> list[Any]:
+    """(T, N, rows) to T arrays (N, rows)."""
+    if length == 1:
+        return [F.reshape(x, shape=(-3, 0))]
+    return list(F.split(x, num_outputs=length, axis=0, squeeze_axis=True))
+
 
 def _rnn(F: Any, driven: Any, fed: Any, before: Any, kind: str = "tanh") -> Any:
-    return [F.Activation(driven + fed, act_type=kind)]
+    return [F.Activation(driven[0] + fed[0], act_type=kind)]
 
 
 def _relu(F: Any, driven: Any, fed: Any, before: Any) -> Any:
@@ -103,7 +121,7 @@ def _relu(F: Any, driven: Any, fed: Any, before: Any) -> Any:
 
 
 def _lstm(F: Any, driven: Any, fed: Any, before: Any) -> Any:
-    i, f, g, o = F.split(driven + fed, num_outputs=4, axis=1)  # each (N, H)
+    i, f, g, o = F.split(driven[0] + fed[0], num_outputs=4, axis=1)  # each (N, H)
     kept = F.Activation(f, act_type="sigmoid") * before[1]
     new = F.Activation(i, act_type="sigmoid") * F.Activation(g, act_type="tanh")
     memory = kept + new
@@ -112,11 +130,9 @@ def _lstm(F: Any, driven: Any, fed: Any, before: Any) -> Any:
 
 
 def _gru(F: Any, driven: Any, fed: Any, before: Any) -> Any:
-    driven_r, driven_z, driven_n = F.split(driven, num_outputs=3, axis=1)  # each (N, H)
-    fed_r, fed_z, fed_n = F.split(fed, num_outputs=3, axis=1)
-    reset = F.Activation(driven_r + fed_r, act_type="sigmoid")
-    update = F.Activation(driven_z + fed_z, act_type="sigmoid")
-    new = F.Activation(driven_n + reset * fed_n, act_type="tanh")
+    gates = F.Activation(driven[0] + fed[0], act_type="sigmoid")  # (N, 2 H)
+    reset, update = F.split(gates, num_outputs=2, axis=1)
+    new = F.Activation(driven[1] + reset * fed[1], act_type="tanh")
     return [new + update * (before[0] - new)]
 
 
@@ -130,12 +146,11 @@ class _Dropped:
 
     def hybrid_forward(self, F: Any, inputs: Any, states: Any, **given: Any) -> Any:
         """As the fused layer, with ``h2h_weight`` behind dropout, the same for all times."""
-        dropped = {
-            name: F.Dropout(value, p=self.weight_drop) if name.endswith("h2h_weight") else value
-            for name, value in given.items()
-        }
+        for name in given if self.weight_drop else ():
+            if name.endswith("h2h_weight"):
+                given[name] = F.Dropout(given[name], p=self.weight_drop)
         fused: Any = super()
-        return fused.hybrid_forward(F, inputs, states, **dropped)
+        return fused.hybrid_forward(F, inputs, states, **given)
 
     def _collect_params_with_prefix(self, prefix: str = "") -> dict[str, Any]:
         """Names as in `Scratch`; gluon's fused layers call theirs as a stack of cells would."""
@@ -185,6 +200,13 @@ def initializers(cell: str, hidden: int) -> dict[str, Any]:
     return {"i2h_weight": uniform, "h2h_weight": uniform, "i2h_bias": bias}
 
 
+def dropping(share: float, axes: tuple[int, ...] = ()) -> Any:
+    """Dropout of a share of the values; none at all, and no copy, where the share is 0."""
+    if share:
+        return mx.gluon.nn.Dropout(share, axes=axes)
+    return mx.gluon.nn.HybridLambda(lambda F, x: x)
+
+
 class Recurrent(mx.gluon.HybridBlock):
     """Recurrent layers one upon the other, with dropout between them.
 
@@ -221,7 +243,7 @@ class Recurrent(mx.gluon.HybridBlock):
             layer = make(cell, units, below, weight_drop)
             self.register_child(layer, f"layer{i}")
             self.layers.append(layer)
-        self.between = mx.gluon.nn.Dropout(dropout, axes=(0,) if locked else ())
+        self.between = dropping(dropout, (0,) if locked else ())
 
     def unroll(self, length: int) -> None:
         """Say how many times the inputs have that are traced next."""

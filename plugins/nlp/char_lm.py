@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Optional
 from dope.core.backend import mx
 from dope.core.errors import ConfigError
 from dope.core.metrics import Sum
-from dope.plugins.nlp.cells import Recurrent
+from dope.plugins.nlp.cells import Recurrent, dropping
 from dope.plugins.nlp.language import LanguageTask
 
 
@@ -68,7 +68,7 @@ class CharModel(mx.gluon.HybridBlock):
         self.embedded = nn.Embedding(self.symbols, embedding) if embedding else None
         sizes = [embedding or self.symbols, *[hidden] * layers]
         self.recurrent = Recurrent(cell, sizes, impl, dropout, weight_drop)
-        self.drop = nn.Dropout(dropout)
+        self.drop = dropping(dropout)
         self.decoder = nn.Dense(
             self.symbols,
             in_units=hidden,
@@ -95,8 +95,8 @@ class CharModel(mx.gluon.HybridBlock):
         else:
             seen = self.embedded(x)
         outputs, states = self.recurrent(seen, states)  # (T, N, H)
-        outputs = self.drop(F.swapaxes(outputs, dim1=0, dim2=1))
-        return self.decoder(outputs), states
+        logits = self.decoder(self.drop(outputs))  # (T, N, V)
+        return F.swapaxes(logits, dim1=0, dim2=1), states
 
 
 class CharLanguageModel(LanguageTask):

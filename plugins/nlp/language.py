@@ -27,7 +27,7 @@ class LanguageTask(Task):
 
     A network is called with inputs (T, N) and states, and gives logits (N, T, V), the new states
     and whatever else `penalty` takes. One with a method ``unroll`` is told T before it is compiled.
-    One that ``scores`` is called with targets (N, T) too where the loss is the plain cross-entropy
+    One that ``scores`` is called with targets (T, N) too where the loss is the plain cross-entropy
     and is compiled; it then gives the loss of each stream (N) in place of logits.
 
     The loss of a stream is its mean over the times of a batch, and its states go on from batch to
@@ -88,7 +88,7 @@ class LanguageTask(Task):
         inputs, targets = shard  # (T, N)
         states = nets.begin(inputs) if carry is None else carry
         if self._scored(nets, inputs):
-            vector, states, *rest = nets(inputs, states, targets.transpose())
+            vector, states, *rest = nets(inputs, states, targets)
         else:
             logits, states, *rest = nets(inputs, states)
             vector = self.criterion(logits, targets.transpose())

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Literal, Optional
 
 from dope.core.backend import mx
 from dope.core.rundir import RunDirectory
-from dope.plugins.nlp.cells import Recurrent
+from dope.plugins.nlp.cells import Recurrent, dropping
 from dope.plugins.nlp.char_lm import check_shares, check_sizes
+from dope.plugins.nlp.decoding import entropy
 from dope.plugins.nlp.language import LanguageTask, insist
 
 
@@ -52,9 +53,13 @@ class WordModel(mx.gluon.HybridBlock):
     Notes
     -----
     Inputs (T, N) and states to logits (N, T, V), states, and the last layer's outputs (N, T, H)
-    behind dropout and before it. The last four options are those of AWD-LSTM, as gluonnlp has
-    them: Merity et al., "Regularizing and Optimizing LSTM Language Models" (2017), section 4.
+    behind dropout and before it. Called with targets (T, N) too, it gives each stream's
+    cross-entropy (N) in place of the logits. The last four options are those of AWD-LSTM, as
+    gluonnlp has them: Merity et al., "Regularizing and Optimizing LSTM Language Models" (2017),
+    section 4.
     """
+
+    scores = True  # takes targets
 
     def __init__(
         self,
@@ -84,9 +89,8 @@ class WordModel(mx.gluon.HybridBlock):
         if tied:
             sizes[-1] = embedding
         self.recurrent = Recurrent(cell, sizes, "gluon", within, weight_drop, locked)
-        dropped = mx.gluon.nn.Dropout
-        self.drop_in = dropped(begin, axes=(0,) if locked else ())
-        self.drop_out = dropped(dropout, axes=(1,) if locked else ())
+        self.drop_in = dropping(begin, (0,) if locked else ())
+        self.drop_out = dropping(dropout, (0,) if locked else ())
         uniform = mx.init.Uniform(0.1)
         make, last = self.params.get, sizes[-1]
         self.embedding_weight = make(
@@ -105,21 +109,26 @@ class WordModel(mx.gluon.HybridBlock):
         F: Any,
         x: Any,
         states: Any,
+        targets: Any = None,
+        *,
         embedding_weight: Any,
         decoder_bias: Any,
         decoder_weight: Any = None,
     ) -> Any:
-        """(T, N) and states to logits (N, T, V), states, outputs (N, T, H) dropped and whole."""
+        """(T, N), states to logits (N, T, V) or losses (N), states, outputs (N, T, H) twice."""
         weight = embedding_weight
         if self.drop_embedding:
             weight = F.Dropout(weight, p=self.drop_embedding, axes=(1,))
         seen = F.Embedding(x, weight, input_dim=self.words, output_dim=self.units)  # (T, N, E)
         outputs, states = self.recurrent(self.drop_in(seen), states)  # (T, N, H)
-        whole = F.swapaxes(outputs, dim1=0, dim2=1)
-        dropped = self.drop_out(whole)
+        dropped = self.drop_out(outputs)
         weight = embedding_weight if decoder_weight is None else decoder_weight
+        streams = [F.swapaxes(each, dim1=0, dim2=1) for each in (dropped, outputs)]
+        if targets is not None:
+            shape = self.words, self.recurrent.sizes[-1]
+            return entropy(F, dropped, targets, weight, decoder_bias, shape), states, *streams
         given = {"num_hidden": self.words, "flatten": False}
-        return F.FullyConnected(dropped, weight, decoder_bias, **given), states, dropped, whole
+        return F.FullyConnected(streams[0], weight, decoder_bias, **given), states, *streams
 
 
 class WordLanguageModel(LanguageTask):
