@@ -189,7 +189,7 @@ class WordLanguageModel(LanguageTask):
                 "dropout": 0.5,
             },
             "optimizer": {"name": "adam", "learning_rate": 0.01},
-            "trainer": {"epochs": 20, "batch_size": 8},
+            "trainer": {"epochs": 25, "batch_size": 8},
         },
         "book": {
             "dataset": "nlp.ptb",
