@@ -12,6 +12,7 @@ from typing import Any, Callable, NamedTuple, Optional
 import numpy as np
 
 BLOCK = 65536  # entries: weight, gradient, two states and the scratch stay in a core's cache
+RUN = 256  # entries of a gradient that are looked at together for being all 0
 
 
 class Step(NamedTuple):
@@ -106,7 +107,30 @@ def _adam(optimizer: Any, step: Step, arrays: Arrays, t: np.ndarray, u: np.ndarr
 
 
 def _adagrad(optimizer: Any, step: Step, arrays: Arrays, t: np.ndarray, u: np.ndarray) -> None:
-    """Duchi, Hazan and Singer (2011): w <- w - rate (g / sqrt(sum of squares + eps) + decay w)."""
+    """Duchi, Hazan and Singer (2011): w <- w - rate (g / sqrt(sum of squares + eps) + decay w).
+
+    Where a run of the gradient is 0, as in the rows of words that a minibatch has not, only decay
+    is left: the same numbers for a third of the work.
+    """
+    w, g = arrays[:2]
+    used = _used(g) if optimizer.float_stable_eps > 0 else None
+    if used is None:
+        _adagrad_all(optimizer, step, arrays, t, u)
+        return
+    whole = len(g) - len(g) % RUN
+    runs = [array[:whole].reshape(-1, RUN) for array in arrays]
+    taken = [array[used] for array in runs]
+    n = taken[0].size
+    _adagrad_all(optimizer, step, [array.reshape(-1) for array in taken], t[:n], u[:n])
+    if step.decay:
+        np.multiply(w[:whole], step.rate * step.decay, u[:whole])
+        np.subtract(w[:whole], u[:whole], w[:whole])
+    runs[0][used], runs[2][used] = taken[0], taken[2]
+    if whole < len(g):
+        _adagrad_all(optimizer, step, [array[whole:] for array in arrays], t[whole:], u[whole:])
+
+
+def _adagrad_all(optimizer: Any, step: Step, arrays: Arrays, t: np.ndarray, u: np.ndarray) -> None:
     w, g, square = arrays
     np.multiply(g, step.scale, t)
     _cut(optimizer, t)
@@ -115,9 +139,20 @@ def _adagrad(optimizer: Any, step: Step, arrays: Arrays, t: np.ndarray, u: np.nd
     np.add(square, optimizer.float_stable_eps, u)
     np.sqrt(u, u)
     np.divide(t, u, t)
-    _decay(step, w, t, u)
     np.multiply(t, step.rate, t)
+    if step.decay:
+        np.multiply(w, step.rate * step.decay, u)
+        np.add(t, u, t)
     np.subtract(w, t, w)
+
+
+def _used(g: np.ndarray) -> Optional[np.ndarray]:
+    """Numbers of the runs of a gradient that are not all 0; None where most of them are not."""
+    count = len(g) // RUN
+    if count < 64 or np.count_nonzero(g[: 32 * RUN : RUN // 2]) > 32:  # a dense one, by a sample
+        return None
+    used = np.flatnonzero(g[: count * RUN].reshape(-1, RUN).any(axis=1))
+    return used if len(used) < count // 2 else None
 
 
 def _cut(optimizer: Any, t: np.ndarray) -> None:

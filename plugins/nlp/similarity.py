@@ -66,6 +66,7 @@ class TreeSimilarity(Task):
     learns from the distribution over the two grades next to the true score whose mean is that.
     """
 
+    threads: ClassVar[int] = 1  # two bring nothing to operators as small as those of a level
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "nlp.grammar",
         "model": "nlp.tree_lstm",

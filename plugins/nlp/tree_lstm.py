@@ -11,6 +11,7 @@ from typing import Any, Literal, Optional
 
 from dope.core.backend import mx, nd
 from dope.core.errors import ConfigError
+from dope.plugins.nlp.climb import Blocks, Climb
 from dope.plugins.nlp.forest import plant
 from dope.plugins.nlp.similarity import Head
 from dope.plugins.nlp.trees import Tree
@@ -20,69 +21,20 @@ TOGETHER = 64  # trees that go through the levels together: the matrices of sums
 
 
 class Words(mx.gluon.HybridBlock):
-    """What words give to the gates of a level, and the states of leaves: once for each word.
-
-    A state is h, c and U_f h side by side, (..., 3H). That of a leaf depends on its word alone.
-    """
+    """What words give to the gates: computed once for each word, then laid out for all nodes."""
 
     def __init__(self, hidden: int, dropout: float) -> None:
         super().__init__()
         self.hidden, self.dropout = hidden, dropout
 
     def hybrid_forward(
-        self, F: Any, words: Any, embedding: Any, weight: Any, bias: Any, forget_weight: Any
+        self, F: Any, words: Any, nodes: Any, embedding: Any, weight: Any, bias: Any
     ) -> Any:
-        """Of words (U,): W x + b of i, o and u (U, 3H), and of f (U, H); states (U, 3H)."""
-        H = self.hidden
+        """W x + b of i, o, u and f (N, 4H), of words (U,) and the nodes' places in them (N,)."""
         x = F.take(embedding, words)  # (U, D)
         if self.dropout:
             x = F.Dropout(x, p=self.dropout)
-        gates = F.FullyConnected(x, weight, bias, num_hidden=4 * H)  # (U, 4H)
-        iou = F.slice_axis(gates, axis=1, begin=0, end=3 * H)
-        f = F.slice_axis(gates, axis=1, begin=3 * H, end=4 * H)
-        return iou, f, _state(F, iou, None, forget_weight, H)
-
-
-class Step(mx.gluon.HybridBlock):
-    """From the states of one level to those of the level above it."""
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.hidden = hidden
-
-    def hybrid_forward(
-        self,
-        F: Any,
-        iou: Any,
-        f: Any,
-        states: Any,
-        nodes: Any,
-        heads: Any,
-        sums: Any,
-        sum_weight: Any,
-        forget_weight: Any,
-    ) -> Any:
-        """States (n, 3H) of the nodes, from those of their children (m, 3H)."""
-        H = self.hidden
-        h, c, below = [F.slice_axis(states, axis=1, begin=i * H, end=i * H + H) for i in range(3)]
-        gate = F.Activation(F.take(f, heads) + below, act_type="sigmoid")  # (m, H)
-        both = F.dot(sums, F.concat(h, gate * c, dim=1))  # (n, 2H)
-        h = F.slice_axis(both, axis=1, begin=0, end=H)
-        c = F.slice_axis(both, axis=1, begin=H, end=2 * H)
-        below = F.FullyConnected(h, sum_weight, no_bias=True, num_hidden=3 * H)
-        return _state(F, F.take(iou, nodes) + below, c, forget_weight, H)
-
-
-def _state(F: Any, iou: Any, kept: Any, forget_weight: Any, H: int) -> Any:
-    """h, c and U_f h side by side, of gates before their nonlinearity and what f has kept."""
-    io = F.Activation(F.slice_axis(iou, axis=1, begin=0, end=2 * H), act_type="sigmoid")
-    u = F.Activation(F.slice_axis(iou, axis=1, begin=2 * H, end=3 * H), act_type="tanh")
-    c = F.slice_axis(io, axis=1, begin=0, end=H) * u
-    if kept is not None:
-        c = c + kept
-    h = F.slice_axis(io, axis=1, begin=H, end=2 * H) * F.Activation(c, act_type="tanh")
-    below = F.FullyConnected(h, forget_weight, no_bias=True, num_hidden=H)
-    return F.concat(h, c, below, dim=1)
+        return F.take(F.FullyConnected(x, weight, bias, num_hidden=4 * self.hidden), nodes)
 
 
 class TreeLSTM(mx.gluon.Block):
@@ -167,11 +119,11 @@ class TreeLSTM(mx.gluon.Block):
             self.sum_weight = get("sum_weight", shape=(3 * hidden, hidden), init=mx.init.Xavier())
             self.forget_weight = get("forget_weight", shape=(hidden, hidden), init=mx.init.Xavier())
             self.head = Head(hidden, similarity, len(dataset.classes), head_dropout)
-        self._words, self._step = Words(hidden, dropout), Step(hidden)
+        self._words, self._blocks = Words(hidden, dropout), Blocks(hidden)
 
     def hybridize(self, active: bool = True, **kwargs: Any) -> None:
         """Compile the parts. Without static memory: no two minibatches have the same shapes."""
-        for part in (self._words, self._step, self.head):
+        for part in (self._words, self._blocks, self.head):
             part.hybridize(active)
 
     def forward(self, pairs: Sequence[Any], context: Any) -> Any:
@@ -199,22 +151,11 @@ class TreeLSTM(mx.gluon.Block):
     def _by_depth(self, trees: Sequence[Tree], context: Any) -> Any:
         """h (R, H) at the roots, all trees together."""
         forest = plant(trees, self.index, 0, context)
-        forget = self.forget_weight.data(context)
-        recurrent = self.sum_weight.data(context), forget
         weights = [p.data(context) for p in (self.embedding, self.weight, self.bias)]
-        iou, f, leaves = self._words(forest.words, *weights, forget)
-        states: Any = None
-        for level in forest.levels:
-            below = [states] if level.inner else []
-            if level.leaves is not None:
-                below.append(nd.take(leaves, level.leaves))
-            children = below[0] if len(below) == 1 else nd.concat(*below, dim=0)  # (m, 3H)
-            states = self._step(iou, f, children, level.nodes, level.heads, level.sums, *recurrent)
-        if forest.single is not None:
-            single = nd.take(leaves, forest.single)
-            states = single if states is None else nd.concat(states, single, dim=0)
-            states = nd.take(states, forest.order)
-        return states[:, : self.hidden]
+        gates = self._words(forest.words, forest.nodes, *weights)
+        recurrent = (p.data(context) for p in (self.sum_weight, self.forget_weight))
+        h = Climb(forest, self._blocks)(gates, *recurrent)
+        return h if forest.order is None else nd.take(h, forest.order)
 
     def _recursive(self, tree: Tree, context: Any) -> Any:
         """h (1, H) at the root of one tree, word by word."""

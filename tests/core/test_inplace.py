@@ -134,6 +134,28 @@ def test_blocks_make_no_difference(rule, n):
     np.testing.assert_array_equal(whole[1], gradient)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+@pytest.mark.parametrize("n", [64 * inplace.RUN, BLOCK + 300, 3 * BLOCK - 7])
+@pytest.mark.parametrize("used", [0, 1, 40, 500])
+def test_runs_without_a_gradient_make_no_difference_to_adagrad(n, used, decay):
+    optimizer = mx.optimizer.create("adagrad", clip_gradient=0.25)
+    rng = np.random.default_rng(n + used)
+    weight, gradient, square = rng.normal(size=(3, n)).astype(np.float32)
+    kept = np.zeros(n, bool)
+    kept[rng.integers(n, size=used)] = True
+    kept[-3:] = used == 40  # behind the last whole run
+    gradient[~kept] = 0
+    sparse = [weight, gradient, square**2]
+    dense = [array.copy() for array in sparse]
+    step = inplace.Step(rate=0.1, decay=decay, scale=0.5, number=3)
+    inplace.update(inplace.RULES["AdaGrad"], optimizer, step, sparse, np.empty((2, BLOCK), "f"))
+    inplace._adagrad_all(optimizer, step, dense, *np.empty((2, n), "f"))
+    for one, other in zip(sparse, dense):
+        np.testing.assert_array_equal(one, other)
+    assert used > 1 or len(inplace._used(gradient[: 64 * inplace.RUN])) <= used
+    assert inplace._used(np.ones(BLOCK)) is None
+
+
 @pytest.mark.parametrize(
     "name", ["nag", "rmsprop", "adadelta", "ftrl", "ftml", "signum", "lamb", "lars"]
 )
