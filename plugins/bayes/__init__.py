@@ -1,0 +1,1 @@
+"""Bayes: networks with distributions over their weights, learned by gradients."""
