@@ -123,6 +123,12 @@ class DCGAN(Adversarial):
         return images + shard[3] if self.instance_noise else images
 
     @compiled
+    def tell_apart(self, nets: Any, shard: Any, carry: Any) -> Any:
+        """The discriminator's loss (n,); it leaves the generator's moving averages alone."""
+        with unmoved(nets["generator"]):
+            return super().tell_apart(nets, shard, carry)
+
+    @compiled
     def deceive(self, nets: Any, shard: Any, carry: Any) -> Any:
         """The generator's loss (n,); it leaves the discriminator's moving averages alone."""
         with unmoved(nets["discriminator"]):
