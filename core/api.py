@@ -17,9 +17,10 @@ from dope.core.composing import compose, named, registry_with
 from dope.core.config import Config, resolve
 from dope.core.discovery import discover
 from dope.core.errors import RunError
+from dope.core.folding import train
 from dope.core.registry import Registry
 from dope.core.rundir import DEFAULT_ROOT, RunDirectory
-from dope.core.running import latest, recall, train, trained
+from dope.core.running import latest, recall, trained
 from dope.core.sources import SECTIONS
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def run(
     file: Optional[Place] = None,
     overrides: Sequence[str] = (),
     runs: Place = DEFAULT_ROOT,
+    folder: Optional[Place] = None,
     contexts: str = "auto",
     seed: int = 0,
     hybridize: bool = True,
@@ -121,6 +123,8 @@ def run(
         ``model={"name": MyNet, "units": 8}``.
     runs
         Where the run's folder is made.
+    folder
+        The run's folder itself, where no run lies yet; default a new one under ``runs``.
     contexts
         ``auto``, or a list such as ``cpu(0),cpu(1)``.
     seed
@@ -172,11 +176,14 @@ def run(
     )
     settings = {"contexts": contexts, "seed": seed, "hybridize": hybridize}
     made = compose(registry, config)
-    watchers = [*_shown(progress), *callbacks, *named_callbacks(registry, config)]
+    watchers = _watchers(registry, config, progress, callbacks)
     _check_contexts(contexts)
-    directory = RunDirectory.create(runs, task_name.replace(":", "."))
+    if folder is None:
+        directory = RunDirectory.create(runs, task_name.replace(":", "."))
+    else:
+        directory = RunDirectory.at(folder)
     directory.write_text("config.yaml", config.to_yaml())
-    result, nets = train(made, config, directory, settings, watchers, None)
+    result, nets = train(registry, made, config, directory, settings, watchers, None)
     return Run(directory, config, result, made, nets, registry)
 
 
@@ -214,7 +221,7 @@ def resume(
     directory, config, settings = recall(registry, run, runs, overrides, {})
     saved = latest(directory, required=False)
     task = compose(registry, config)
-    watchers = [*_shown(progress), *callbacks, *named_callbacks(registry, config)]
+    watchers = _watchers(registry, config, progress, callbacks)
     result = directory.read_json("result.json") or {}
     ended = saved is not None and result.get("status") == "done"
     if saved and ended and saved.meta["reason"]:
@@ -230,7 +237,7 @@ def resume(
     directory.write_text("config.yaml", config.to_yaml())
     if saved is None:  # from the beginning, though an epoch may have been written down
         directory.cut_metrics(0)
-    result, nets = train(task, config, directory, settings, watchers, saved)
+    result, nets = train(registry, task, config, directory, settings, watchers, saved)
     return Run(directory, config, result, task, nets, registry)
 
 
@@ -381,10 +388,14 @@ def parts(
     return {e.name if kind else f"{e.kind} {e.name}": e.summary for e in entries}
 
 
-def _shown(progress: bool) -> list[Callback]:
+def _watchers(
+    registry: Registry, config: Config, progress: bool, given: Sequence[Callback]
+) -> Callable[[], list[Callback]]:
+    """Makes the callbacks of one training: a bar if asked, those given, and new ones by name."""
     from dope.core.progress import progress as shown
 
-    return [shown()] if progress else []
+    named_callbacks(registry, config)  # what cannot be made is refused before anything is written
+    return lambda: [*([shown()] if progress else []), *given, *named_callbacks(registry, config)]
 
 
 def _check_contexts(text: str) -> None:

@@ -87,7 +87,8 @@ def engine(task: Task, settings: Mapping[str, Any]) -> Engine:
     task
         As `compose` made it.
     settings
-        ``contexts``, ``seed`` and ``hybridize`` of the run.
+        ``contexts``, ``seed`` and ``hybridize`` of the run, and of a fold ``fold``: its number,
+        the number of folds, and the seed that they are drawn with.
 
     Raises
     ------
@@ -96,10 +97,13 @@ def engine(task: Task, settings: Mapping[str, Any]) -> Engine:
     """
     from dope.core import backend
     from dope.core.engine import Engine
+    from dope.core.folds import fold
     from dope.core.misfits import meeting
 
     backend.use_threads(task.threads)
     backend.seed(settings["seed"])
+    if settings.get("fold"):
+        task.dataset = fold(task.dataset, *settings["fold"])
     with meeting(task, "task", "dataset"):
         task.prepare()
     with meeting(task, "model", "dataset"):

@@ -65,6 +65,9 @@ class TrainerOptions:
         Epochs between two evaluations.
     patience
         Evaluations without a better ``monitor`` after which the run stops; null never stops.
+    folds
+        Parts of the training examples for cross-validation: before the training proper, the task
+        is trained once without each part and judged on it. 1 does without.
     plateau
         Factor that the learning rate is multiplied with after each evaluation without a better
         ``monitor``; null leaves it alone.
@@ -107,6 +110,7 @@ class TrainerOptions:
         keep: int = 2,
         evaluate_every: int = 1,
         patience: Optional[int] = None,
+        folds: int = 1,
         plateau: Optional[float] = None,
         monitor: Optional[str] = None,
         mode: Literal["auto", "min", "max"] = "auto",
@@ -118,6 +122,7 @@ class TrainerOptions:
         self.log_every, self.checkpoint_every, self.keep = log_every, checkpoint_every, keep
         self.evaluate_every, self.patience, self.plateau = evaluate_every, patience, plateau
         self.monitor, self.mode, self.callbacks = monitor, mode, list(callbacks)
+        self.folds = folds
         self._check_ranges()
         self._check_schedule()
         self.checkpoint_epochs: Optional[int] = None
@@ -140,7 +145,7 @@ class TrainerOptions:
 
         for name in ("epochs", "warmup"):
             insist(getattr(self, name) >= 0, name, "at least 0")
-        for name in ("accumulate", "log_every", "keep", "evaluate_every"):
+        for name in ("accumulate", "log_every", "keep", "evaluate_every", "folds"):
             insist(getattr(self, name) >= 1, name, "at least 1")
         for name in ("batch_size", "patience"):
             value = getattr(self, name)

@@ -57,6 +57,11 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def new_name() -> str:
+    """``<time>-<id>``: the name of a new folder, which sorts by time."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+
+
 def plain(value: Any) -> Any:
     """``value`` as JSON can hold it: NaN and infinities become ``None``."""
     if isinstance(value, Mapping):
@@ -85,6 +90,25 @@ class RunDirectory:
         self.path = Path(path)
 
     @classmethod
+    def at(cls, path: Union[str, Path]) -> RunDirectory:
+        """The run in this folder, which is made with its own folders where they are missing.
+
+        Raises
+        ------
+        RunError
+            The folder cannot be made.
+        """
+        try:
+            for folder in ("checkpoints", "plots", "samples"):
+                (Path(path) / folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"cannot make the run directory {path}: {error.strerror or error}",
+                "Choose a place that you may write to with --runs DIR.",
+            ) from error
+        return cls(path)
+
+    @classmethod
     def create(cls, root: Union[str, Path], task: str) -> RunDirectory:
         """Make ``root/<task>/<time>-<id>/``; it never existed before.
 
@@ -93,17 +117,8 @@ class RunDirectory:
         RunError
             The folder cannot be made.
         """
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        path = Path(root) / task / f"{stamp}-{os.urandom(2).hex()}"
-        try:
-            for folder in ("checkpoints", "plots", "samples"):
-                (path / folder).mkdir(parents=True, exist_ok=folder != "checkpoints")
-        except OSError as error:
-            raise RunError(
-                f"cannot make the run directory {path}: {error.strerror or error}",
-                "Choose a place that you may write to with --runs DIR.",
-            ) from error
-        return cls(path)
+        path = Path(root) / task / new_name()
+        return cls.create(root, task) if path.exists() else cls.at(path)
 
     @classmethod
     def find(cls, text: str, root: Union[str, Path] = DEFAULT_ROOT) -> RunDirectory:

@@ -126,8 +126,12 @@ def train(
     settings: Mapping[str, Any],
     callbacks: Sequence[Callback],
     saved: Optional[Checkpoint],
+    more: Optional[Mapping[str, Any]] = None,
 ) -> tuple[dict[str, Any], Any]:
-    """Train to the end and write it down: what stands in ``result.json``, and the networks."""
+    """Train to the end and write it down: what stands in ``result.json``, and the networks.
+
+    ``more`` are figures that are known already.
+    """
     from dope.core.trainer import Trainer
 
     began = time.time()
@@ -149,7 +153,7 @@ def train(
         if saved is not None:
             trainer.restore(saved)
             directory.log(f"resumed after step {trainer.total_steps}")
-        _fit(trainer, result, config.task)
+        _fit(trainer, result, config.task, more or {})
     except BaseException as error:
         result["status"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         result["error"] = str(error) or type(error).__name__
@@ -161,8 +165,8 @@ def train(
     return result, engine.nets
 
 
-def _fit(trainer: Any, result: dict[str, Any], name: str) -> None:
-    """Train, and put what came of it into ``result``."""
+def _fit(trainer: Any, result: dict[str, Any], name: str, more: Mapping[str, Any]) -> None:
+    """Train, and put what came of it, and ``more``, into ``result``."""
     from dope.core.misfits import later
     from dope.core.plots import curves
 
@@ -173,7 +177,7 @@ def _fit(trainer: Any, result: dict[str, Any], name: str) -> None:
         if result["status"] == "done":
             curves(directory.plots / "curves.png", directory.metrics(), name)
             engine.networks.average()
-            result["metrics"] = {**trainer.metrics, **task.report(engine.nets, directory)}
+            result["metrics"] = {**trainer.metrics, **task.report(engine.nets, directory), **more}
     except Exception as error:
         found = later(task, engine.nets, error, first=trainer.total_steps == 0)
         if found is None:

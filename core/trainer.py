@@ -288,6 +288,8 @@ class Trainer:
         }
         self.watchers.restore(saved.meta.get("callbacks", {}))
         self.run.cut_metrics(self.total_steps - self.step)
+        for row in self.run.metrics()[-1:]:  # there may be no further epoch to measure them in
+            self.metrics = {k: v for k, v in row.items() if k not in ("epoch", "step")}
 
     @contextlib.contextmanager
     def _interrupts(self) -> Iterator[None]:

@@ -30,6 +30,7 @@ HEAVY = ("mxnet", "numpy", "matplotlib")
 MAY_BE_HEAVY = {"backend", "checkpoint", "data", "engine", "graphs", "inplace", "metrics"}
 MAY_BE_HEAVY |= {
     "fitting",
+    "folds",
     "misfits",
     "networks",
     "pictures",
