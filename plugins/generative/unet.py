@@ -127,7 +127,7 @@ def normalize(net: Any, channels: int, norm: Norm) -> None:
     if norm == "batch":
         net.add(nn.BatchNorm(**given))  # momentum 0.9: the share of the old average
     elif norm == "instance":
-        net.add(nn.InstanceNorm(**given))
+        net.add(nn.InstanceNorm(scale=True, **given))
 
 
 def start() -> Any:
