@@ -29,9 +29,9 @@ from dope.core.callbacks import Callback
 from dope.plugins.timeseries.innovations import Structure
 from dope.plugins.timeseries.series import Simulated
 
-HERE = Path(__file__).parent
-PAGE = HERE.parent / "docs" / "performance.md"
-MARKS = ("<!-- timeseries begin -->", "<!-- timeseries end -->")
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import turns
+
 CASES = {"trend": (100, 1), "seasonal": (120, 12)}  # length, season
 SUBSET = {"same model": 20, "UnobservedComponents": 20, "ETSModel": 100}
 
@@ -187,20 +187,12 @@ def _row(kind: str, tool: str, seconds: float, n: int, likelihood: Any) -> dict[
 
 def page(rows: list[dict[str, Any]]) -> str:
     """The table as Markdown."""
-    lines = [
-        "| case | tool | ms a series | series timed | median log-likelihood |",
-        "|---|---|---|---|---|",
+    heads = ["case", "tool", "ms a series", "series timed", "median log-likelihood"]
+    cells = [
+        [row["case"], row["tool"], f"{row['ms']:.2f}", row["series"], f"{row['median']:.2f}"]
+        for row in rows
     ]
-    for row in rows:
-        cells = (
-            row["case"],
-            row["tool"],
-            f"{row['ms']:.2f}",
-            row["series"],
-            f"{row['median']:.2f}",
-        )
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines)
+    return turns.table(heads, cells)
 
 
 def main() -> None:
@@ -208,19 +200,17 @@ def main() -> None:
     parser.add_argument("--series", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--statsforecast", metavar="PYTHON", help="python of its environment")
+    parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
+    made: dict[str, Any] = {"machine": turns.machine(), "python": platform.python_version()}
     rows = []
     for kind in CASES:
         rows += measure(kind, given.series, given.rounds, given.statsforecast)
         print(page(rows), file=sys.stderr)
-    made = {"python": platform.python_version(), "processor": platform.processor(), "rows": rows}
-    (HERE / "timeseries.json").write_text(json.dumps(made, indent=1) + "\n")
-    if PAGE.exists():
-        before, _, rest = PAGE.read_text().partition(MARKS[0])
-        _, _, after = rest.partition(MARKS[1])
-        if rest:
-            PAGE.write_text(f"{before}{MARKS[0]}\n{page(rows)}\n{MARKS[1]}{after}")
+    made["rows"] = rows
+    if not given.no_write:
+        turns.write("timeseries", made, page(rows))
     print(json.dumps(made, indent=1))
 
 

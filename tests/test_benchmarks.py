@@ -1,4 +1,4 @@
-"""The benchmark of the classifiers: its arithmetic, its loops by hand, and how it fails.
+"""The benchmarks: that all run, their arithmetic, their loops by hand, and how they fail.
 
 Measures nothing: speeds are for a quiet machine.
 """
@@ -18,6 +18,11 @@ import numpy as np
 import pytest
 
 FILE = Path(__file__).resolve().parents[1] / "benchmarks" / "classifiers.py"
+LEAST = {
+    "classifiers": ["--only", "mlp-64"],
+    "language": ["--only", "char-gru", "word-lstm"],
+    "trees": [],
+}
 
 
 def load(name, path):
@@ -31,7 +36,7 @@ def load(name, path):
 def bench(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])  # the program adds the folder of its loops
     yield load("benchmark_of_classifiers", FILE)
-    for name in ("cases", "gluon_models"):
+    for name in ("turns", "cases", "gluon_models"):
         sys.modules.pop(name, None)
 
 
@@ -70,38 +75,98 @@ def test_child_sees_no_settings_and_says_why_it_fails(bench, tmp_path, monkeypat
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setenv("MXNET_ENGINE_TYPE", "NaiveEngine")
     code = "import json, os; print('noise'); print(json.dumps({'seen': sorted(os.environ)}))"
-    seen = bench.child([sys.executable, "-c", code], tmp_path)["seen"]
+    seen = bench.turns.child([sys.executable, "-c", code], tmp_path)["seen"]
     assert "PATH" in seen and "TORCHINDUCTOR_CACHE_DIR" in seen
     assert not [key for key in seen if key.startswith(("OMP_", "MXNET_"))]
-    with pytest.raises(bench.Failed, match=r"^ValueError: no such thing$"):
-        bench.child([sys.executable, "-c", "raise ValueError('no such thing')"], tmp_path)
-    with pytest.raises(bench.Failed, match="no line of JSON"):
-        bench.child([sys.executable, "-c", "print('done')"], tmp_path)
-    with pytest.raises(bench.Failed, match="No such file"):
-        bench.child([str(tmp_path / "python")], tmp_path)
+    with pytest.raises(bench.turns.Failed, match=r"^ValueError: no such thing$"):
+        bench.turns.child([sys.executable, "-c", "raise ValueError('no such thing')"], tmp_path)
+    with pytest.raises(bench.turns.Failed, match="no line of JSON"):
+        bench.turns.child([sys.executable, "-c", "print('done')"], tmp_path)
+    with pytest.raises(bench.turns.Failed, match="No such file"):
+        bench.turns.child([str(tmp_path / "python")], tmp_path)
 
 
 def test_missing_torch_is_said_and_the_rest_is_measured(bench, capsys, monkeypatch):
     monkeypatch.delenv("DOPE_TORCH_PYTHON", raising=False)
-    pythons, about = bench.interpreters(bench.arguments([]))
+    pythons, about = bench.turns.interpreters(bench.arguments([]).tools, None)
     assert list(pythons) == ["book", "bare", "bare_flat", "dope"]
     assert about["versions"]["mxnet"] == "1.9.1" and about["threads"] >= 1
     assert "PyTorch is left out: give --torch PYTHON" in capsys.readouterr().err
-    bench.interpreters(bench.arguments(["--torch", "/nowhere/python"]))
+    bench.turns.interpreters(["dope", "torch_eager"], "/nowhere/python")
     assert "/nowhere/python: No such file" in capsys.readouterr().err
 
 
 def test_another_model_or_no_learning_is_refused(bench, tmp_path, monkeypatch):
     told = {"parameters": 269322, "loss": 1.0, "examples_per_s": 5.0}
-    monkeypatch.setattr(bench, "child", lambda command, folder: dict(told))
-    given = ("python", "mlp-64", "bare", tmp_path, 1.0, 2)
-    assert bench.measure(*given)["examples_per_s"] == 5.0
+    turns = bench.turns
+    monkeypatch.setattr(turns, "child", lambda command, folder, threads: dict(told))
+    given = ("python", "bare_loop.py", {"case": "mlp-64"}, tmp_path, 269322, False)
+    assert turns.measured(*given)["examples_per_s"] == 5.0
     told["loss"] = float("nan")
-    with pytest.raises(bench.Failed, match="does not learn"):
-        bench.measure(*given)
+    with pytest.raises(turns.Failed, match="does not learn"):
+        turns.measured(*given)
     told.update(loss=1.0, parameters=7)
-    with pytest.raises(bench.Failed, match="7 parameters, not 269322"):
-        bench.measure(*given)
+    with pytest.raises(turns.Failed, match="7 parameters, not 269322"):
+        turns.measured(*given)
+
+
+def test_tools_take_turns_back_and_forth_and_one_that_fails_is_left_out(bench):
+    order = []
+
+    def measure(case, tool):
+        order.append((case, tool))
+        if tool == "b":
+            raise bench.turns.Failed("no compiler")
+        return {"rate": 1.0}
+
+    plan = {"one": ["a", "b", "c"], "two": ["a"]}
+    answers = bench.turns.in_turn(plan, 2, measure, str)
+    first = [("one", "a"), ("one", "b"), ("one", "c"), ("two", "a")]
+    assert order == [*first, ("one", "c"), ("one", "a"), ("two", "a")]
+    assert answers["one"] == {
+        "a": [{"rate": 1.0}] * 2,
+        "b": ["no compiler"],
+        "c": [{"rate": 1.0}] * 2,
+    }
+
+
+def test_results_go_between_the_marks(bench, tmp_path, monkeypatch, capsys):
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- x begin -->\nold\n<!-- x end -->\nb\n<!-- y begin -->\n")
+    monkeypatch.setattr(bench.turns, "PAGE", page)
+    monkeypatch.setattr(bench.turns, "HERE", tmp_path)
+    bench.turns.write("x", {"rows": [1]}, "new")
+    wanted = "a\n<!-- x begin -->\nnew\n<!-- x end -->\nb\n<!-- y begin -->\n"
+    assert page.read_text() == wanted
+    assert json.loads((tmp_path / "x.json").read_text()) == {"rows": [1]}
+    for name in ("y", "z"):  # one mark, and none
+        bench.turns.write(name, {}, "newer")
+        assert f"has no <!-- {name} begin -->" in capsys.readouterr().err
+    assert page.read_text() == wanted
+
+
+@pytest.mark.parametrize("program", LEAST)
+def test_every_program_runs(program):
+    words = ["--small", "--no-write", "--rounds", "1", "--seconds", "0.01", "--tools", "dope"]
+    command = [sys.executable, str(FILE.with_name(f"{program}.py")), *words, *LEAST[program]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "left out" not in done.stderr, done.stderr
+    rows = done.stdout.splitlines()[2:]
+    assert len(rows) == max(1, len(LEAST[program]) - 1)
+    for row in rows:
+        cells = [cell.strip().replace(",", "") for cell in row.split("|")[2:-1]]
+        assert max(float(cell) for cell in cells if cell and "x" not in cell) > 0, row
+
+
+def test_series_run_too():
+    pytest.importorskip("statsmodels")
+    words = ["--series", "4", "--rounds", "1", "--no-write"]
+    command = [sys.executable, str(FILE.with_name("timeseries.py")), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    assert len(rows) == 8 and all(row["ms"] > 0 and np.isfinite(row["median"]) for row in rows)
 
 
 @pytest.mark.parametrize("case", ["mlp-64", "lenet", "vgg"])
@@ -155,4 +220,4 @@ def test_results_that_stand_there_are_whole(bench):
         pytest.skip("nothing was measured yet")
     made = json.loads(results.read_text())
     assert [row["case"] for row in made["rows"]] == list(bench.CASES)
-    assert bench.page(made["rows"]) in bench.PAGE.read_text(encoding="utf-8")
+    assert bench.page(made["rows"]) in bench.turns.PAGE.read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import json
 import string
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -38,7 +38,7 @@ class Case:
     streams, steps
         Shape of a batch: streams side by side, steps of each.
     batches
-        Batches of an epoch.
+        Batches of an epoch: about a second of work, for what comes at an epoch's end counts too.
     """
 
     cell: str
@@ -56,6 +56,10 @@ class Case:
         """Symbols of the text: whole batches and one target more."""
         return self.streams * self.steps * self.batches + 1
 
+    def shortened(self) -> Case:
+        """The same with as few batches as hold every symbol once."""
+        return replace(self, batches=1 + self.symbols // (self.streams * self.steps))
+
     @property
     def parameters(self) -> int:
         """Learned numbers, with two biases for each gate as the fused layers of all tools have."""
@@ -68,8 +72,8 @@ class Case:
 
 
 CASES = {
-    "char-lstm": Case("lstm", False, len(CHARACTERS), 256, 1, 0.0, 32, 64, 20),
-    "char-gru": Case("gru", False, len(CHARACTERS), 256, 1, 0.0, 32, 64, 20),
+    "char-lstm": Case("lstm", False, len(CHARACTERS), 256, 1, 0.0, 32, 64, 40),
+    "char-gru": Case("gru", False, len(CHARACTERS), 256, 1, 0.0, 32, 64, 40),
     "word-lstm": Case("lstm", True, 10000, 200, 2, 0.2, 32, 35, 20),
 }
 
