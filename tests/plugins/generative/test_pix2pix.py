@@ -212,24 +212,26 @@ def test_losses_are_those_of_the_paper(criterion, real):
 
 def test_the_discriminator_sees_what_the_pool_returns():
     task, engine = made(pool=2)
-    seen = []
-    minimize = engine.minimize
+    task.pool, other = ImagePool(2, seed=0), ImagePool(2, seed=0)
+    fresh, seen = [], []
+    pairs, minimize = task.pairs, engine.minimize
+
+    def generated(nets, shard):
+        fresh.append(pairs(nets, shard).copy())
+        return fresh[-1]
 
     def noted(name, loss, batch):
         if name == "discriminator":
             seen.append(batch[2].asnumpy().copy())
         return minimize(name, loss, batch)
 
-    engine.minimize = noted
-    task.pool = ImagePool(2, seed=0)
+    task.pairs, engine.minimize = generated, noted
     for batch in [*task.data("train")] * 4:
         task.step(engine, batch)
-    earlier = [
-        any((image == other).all() for batch in seen[:i] for other in batch)
-        for i, batch in enumerate(seen)
-        for image in batch
-    ]
-    assert not any(earlier[:2]) and 3 <= sum(earlier[2:]) <= 12
+        assert (fresh[-1][:, :3] == batch[0]).asnumpy().all()
+    expected = [other.query(images).asnumpy() for images in fresh]
+    assert all((a == b).all() for a, b in zip(seen, expected))
+    assert any((a != b.asnumpy()).any() for a, b in zip(seen, fresh))
 
 
 def test_state_of_the_task_is_that_of_its_pool():
