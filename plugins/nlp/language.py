@@ -159,9 +159,8 @@ class LanguageTask(Task):
         never = [i for i, unit in enumerate(self.dataset.vocabulary) if unit == UNKNOWN]
         drawn = following(net, begin, rng, self.temperature, self.top_k, never)
         new = list(itertools.islice(drawn, self.length))
-        if self.level == "char":
-            return prefix + self.dataset.decode(new)
-        return self.dataset.decode([*(begin if prefix else []), *new]).strip()
+        text = self.dataset.decode(new, prefix)
+        return text if self.level == "char" else text.strip()
 
     def predict(
         self,

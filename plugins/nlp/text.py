@@ -109,21 +109,24 @@ class TextSet:
 
     def encode(self, text: str) -> np.ndarray:
         """Numbers of a text, float32 (n), by the vocabulary of the training part."""
-        units = self.units(text)
-        if self.level == "word" and not text.endswith("\n"):
-            units = units[:-1]  # the line goes on
-        return self._encoded(units)
+        return self._encoded(self._begun(text))
 
-    def decode(self, ids: Any) -> str:
-        """The text of numbers; of words, with blanks between them."""
+    def decode(self, ids: Any, prefix: str = "") -> str:
+        """``prefix`` and the text of numbers behind it; of words, with blanks between them."""
         units = [self.vocabulary[int(i)] for i in ids]
         if self.level == "char":
-            return "".join(units)
+            return prefix + "".join(units)
+        units = self._begun(prefix) + units
         text = " ".join("\n" if unit == END else unit for unit in units)
         text = re.sub(r" *\n *", "\n", text)
         if self.spaced:
             return text
         return _NO_SPACE_BEHIND.sub(r"\1", _NO_SPACE_BEFORE.sub(r"\1", _quoted(text)))
+
+    def _begun(self, text: str) -> list[str]:
+        """Units of a text whose last line goes on."""
+        units = self.units(text)
+        return units[:-1] if self.level == "word" and not text.endswith("\n") else units
 
     def _encoded(self, units: list[str]) -> np.ndarray:
         """Characters that training has not seen count as blanks, or else as the first there is."""

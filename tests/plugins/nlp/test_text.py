@@ -91,6 +91,8 @@ def test_words_are_the_most_frequent_first_and_lines_end_with_one(tmp_path):
     assert numbered(prose, "word").decode(prose.ids("train")) == (
         "'I,' he said, \"won't.\"\n'No'\n"
     )
+    assert data.decode(data.encode("cat"), "The zebra's,") == "The zebra's, cat"
+    assert data.decode([], "") == "" and data.decode(data.encode("dog.")) == "dog."
     few = numbered(Text(path=data.path, valid=0.0), "word", lower=True, least=2)
     assert few.vocabulary == [UNKNOWN, END, "the", "_"]  # gluonnlp puts reserved words first
     assert (few.ids("train") == 0).sum() == 9
