@@ -154,7 +154,7 @@ class CharLanguageModel(LanguageTask):
         # the book's data and 256 units, held-out text and a budget of 20 epochs
         "tuned": {
             "dataset": "nlp.time_machine",
-            "task": {"steps": 25, "temperature": 0.5},
+            "task": {"steps": 20, "temperature": 0.5},
             "model": {"name": "nlp.char_lm", "dropout": 0.3, "weight_drop": 0.2},
             "optimizer": {"name": "adam", "learning_rate": 0.01},
             "trainer": {"epochs": 20, "batch_size": 16, "schedule": "cosine", "warmup": 1},
