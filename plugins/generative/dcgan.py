@@ -83,6 +83,9 @@ class DCGAN(Adversarial):
         # each context normalizes its own shard
         "contexts": {"model": {"norm": "instance"}},
     }
+    exempt: ClassVar[Mapping[str, str]] = {
+        "quick": "images that a person recognises take two minutes of one core, not one"
+    }
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class DCGAN(Adversarial):
         self.instance_noise, self.average, self.shown = instance_noise, average, shown
         self._averaged = 0  # steps that the average has seen
         self._data_spread: Optional[float] = None
+        self._diverse, self._fell = False, False  # whether images were varied, and no longer are
 
     def build(self) -> Any:
         """The two networks, and a second generator for the average where there is one."""
@@ -176,10 +180,15 @@ class DCGAN(Adversarial):
 
     def evaluate(self, engine: Engine) -> dict[str, float]:
         """How varied the images are, beside losses on held-out data where there is any."""
-        return {**super().evaluate(engine), "diversity": self._diversity(engine.nets)}
+        diversity = self._diversity(engine.nets)
+        self._fell = self._diverse and diversity < COLLAPSED
+        self._diverse = diversity >= COLLAPSED
+        return {**super().evaluate(engine), "diversity": diversity}
 
     def sample(self, nets: Any, run: RunDirectory, epoch: int) -> None:
-        """A sheet of the same noise after each epoch."""
+        """A sheet of the same noise after each epoch, and a warning where variety is lost."""
+        if self._fell:
+            run.log(f"warning: after epoch {epoch} the images are much alike; see diversity")
         made = self._images(nets, self._fixed(self.shown))
         save_pixels(run.path / "samples" / f"epoch-{epoch:04d}.png", sheet(made))
 

@@ -16,6 +16,7 @@ import dope
 from dope.core.backend import mx, nd
 from dope.core.engine import Engine
 from dope.core.errors import ConfigError
+from dope.core.rundir import RunDirectory
 from dope.plugins.generative.dcgan import DCGAN, between, spread
 from dope.plugins.generative.dcgan_nets import dcgan
 from dope.plugins.losses.losses import Logistic
@@ -216,6 +217,43 @@ def test_a_run_leaves_sheets_and_says_that_it_collapsed(run):
     assert all(0 <= row["diversity"] < 0.5 for row in rows)  # six steps: all images are alike
     assert "may have collapsed" in (run.path / "log.txt").read_text()
     assert run.metrics["collapsed"]
+
+
+def test_a_loss_of_variety_is_said_once(tmp_path, monkeypatch):
+    task, engine = made()
+    run = RunDirectory.create(tmp_path, "t")
+    monkeypatch.setattr(task, "data", lambda split: None)
+    for epoch, diversity in enumerate([0.1, 0.8, 0.2, 0.2, 0.6, 0.1], 1):
+        monkeypatch.setattr(task, "_diversity", lambda nets, d=diversity: d)
+        assert task.evaluate(engine) == {"diversity": diversity}
+        task.sample(engine.nets, run, epoch)
+    text = (run.path / "log.txt").read_text()
+    assert [f"epoch {e} " in text for e in range(1, 7)] == [e in (3, 6) for e in range(1, 7)]
+
+
+def test_an_average_follows_the_generator():
+    task, engine = made(average=0.9)
+    batch = drawn(engine.nets)
+    task.step(engine, batch)
+    mean, now = (engine.nets[name] for name in ("average", "generator"))
+
+    def values(net):
+        return [p.data().asnumpy() for p in net.collect_params().values()]
+
+    for a, b in zip(values(mean), values(now)):
+        np.testing.assert_array_equal(a, b)  # the first step is taken whole
+    expected = values(mean)
+    for t in (1, 2):
+        task.step(engine, batch)
+        keep = t / (t + 9)
+        expected = [keep * a + (1 - keep) * b for a, b in zip(expected, values(now))]
+    for a, b in zip(values(mean), expected):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+    assert task.state()["averaged"].tolist() == [3]
+    other, _ = made(average=0.9)
+    other.restore(task.state())
+    assert other.state()["averaged"].tolist() == [3]
+    assert made()[0].state() == {}
 
 
 def test_prediction_is_the_seeds(run):
