@@ -18,6 +18,8 @@ _WHERE = {
     "load": "dope.core.api",
     "tasks": "dope.core.api",
     "parts": "dope.core.api",
+    "sweep": "dope.core.sweeping.verbs",
+    "compare": "dope.core.comparing",
     "Run": "dope.core.api",
     "Task": "dope.core.task",
     "Group": "dope.core.task",
@@ -32,6 +34,7 @@ __all__ = [
     "Run",
     "Task",
     "__version__",
+    "compare",
     "evaluate",
     "hookimpl",
     "load",
@@ -39,14 +42,17 @@ __all__ = [
     "predict",
     "resume",
     "run",
+    "sweep",
     "tasks",
 ]
 
 if TYPE_CHECKING:
     from dope.core.api import Run, evaluate, load, parts, predict, resume, run, tasks
     from dope.core.callbacks import Callback
+    from dope.core.comparing import compare
     from dope.core.errors import DopeError
     from dope.core.hookspecs import hookimpl
+    from dope.core.sweeping.verbs import sweep
     from dope.core.task import Group, Task
 
 

@@ -5,7 +5,6 @@ Holds no logic of its own: the commands call core.api, and core.present lays out
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import signal
@@ -17,12 +16,24 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 import click
 
-from dope.core import present
+from dope.core import commands, present
 from dope.core.callbacks import Callback
+from dope.core.commandline import (
+    as_json,
+    best,
+    debug,
+    echo_json,
+    offer,
+    on_a_run,
+    profile,
+    quiet,
+    runs_root,
+    settings,
+)
 from dope.core.discovery import discover
 from dope.core.errors import ConfigError, DopeError, PluginError, RunError, did_you_mean
 from dope.core.registry import KINDS
-from dope.core.rundir import DEFAULT_ROOT, plain
+from dope.core.rundir import plain
 
 if TYPE_CHECKING:
     from dope.core.api import Run
@@ -92,48 +103,6 @@ def _verdict(error: BaseException) -> tuple[str, int]:
     return f"error: unexpected {kind}: {first}. Run again with --debug for the traceback.", 1
 
 
-def _options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    def apply(function: F) -> F:
-        for each in reversed(decorators):
-            function = each(function)
-        return function
-
-    return apply
-
-
-def _offer(what: str) -> Callable[..., list[Any]]:
-    """What TAB offers, by its name in core.completion, which is imported only then."""
-
-    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
-        from dope.core import completion
-
-        found: list[Any] = getattr(completion, what)(context, parameter, incomplete)
-        return found
-
-    return complete
-
-
-debug = click.option(
-    "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
-)
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-settings = click.argument(
-    "settings", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=_offer("keys")
-)
-runs_root = click.option(
-    "--runs", default=DEFAULT_ROOT, show_default=True, metavar="DIR", help="Folder of all runs."
-)
-best = click.option("--best", is_flag=True, help="Take the best checkpoint, not the last.")
-quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
-on_a_run = _options(
-    click.argument("run", metavar="RUN", shell_complete=_offer("runs")),
-    settings,
-    runs_root,
-    as_json,
-    debug,
-)
-
-
 @click.group(
     cls=Dope,
     invoke_without_command=True,
@@ -154,10 +123,6 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def _echo_json(value: Any) -> None:
-    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
-
-
 def _profiles(target: str) -> dict[str, Any]:
     from dope.core.signature import class_attribute
 
@@ -172,7 +137,7 @@ def _known_profiles(target: str) -> list[str]:
 
 
 @cli.command("list")
-@click.argument("domain", required=False, shell_complete=_offer("domains"))
+@click.argument("domain", required=False, shell_complete=offer("domains"))
 @click.option("--kind", type=click.Choice([*KINDS, "all"]), default="task", show_default=True)
 @as_json
 @debug
@@ -198,7 +163,7 @@ def list_parts(domain: Optional[str], kind: str, as_json: bool) -> None:
         for row in rows:
             if row["kind"] == "task":
                 row["profiles"] = profiles[row["name"]]
-        _echo_json(rows)
+        echo_json(rows)
     elif kind == "task":
         cells = [(e.name, ", ".join(profiles[e.name]), e.summary) for e in entries]
         click.echo(present.table(cells, head=("task", "profiles", "what it does")))
@@ -212,7 +177,7 @@ def list_parts(domain: Optional[str], kind: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("task", metavar="NAME", shell_complete=_offer("tasks"))
+@click.argument("task", metavar="NAME", shell_complete=offer("tasks"))
 @click.option(
     "--kind", type=click.Choice([*KINDS, "optimizer"]), help="Where several kinds have that NAME."
 )
@@ -221,7 +186,7 @@ def list_parts(domain: Optional[str], kind: str, as_json: bool) -> None:
     default="quick",
     show_default=True,
     help="Whose defaults are shown.",
-    shell_complete=_offer("profiles"),
+    shell_complete=offer("profiles"),
 )
 @click.option("--schema", is_flag=True, help="Print the JSON schema of --config files.")
 @as_json
@@ -247,7 +212,7 @@ def show(task: str, kind: Optional[str], profile: str, schema: bool, as_json: bo
         return
     entry = registry.get("task", task)
     if schema:
-        _echo_json(json_schema(registry, task))
+        echo_json(json_schema(registry, task))
         return
     rows = describe(registry, task, profile=profile)
     asked = describe_questions(registry, task)
@@ -256,7 +221,7 @@ def show(task: str, kind: Optional[str], profile: str, schema: bool, as_json: bo
     if as_json:
         made = {"task": task, "summary": about, "profiles": profiles, "profile": profile}
         options = {"options": [row._asdict() for row in rows]}
-        _echo_json({**made, **options, "predict": [row._asdict() for row in asked]})
+        echo_json({**made, **options, "predict": [row._asdict() for row in asked]})
         return
     click.echo(f"{task}: {about}\n")
     lines = [
@@ -282,7 +247,7 @@ def _show_part(registry: Registry, kind: str, name: str, as_json: bool) -> None:
     rows = describe_part(registry, kind, name)
     if as_json:
         options = [row._asdict() for row in rows]
-        _echo_json({"kind": kind, "name": name, "summary": about, "options": options})
+        echo_json({"kind": kind, "name": name, "summary": about, "options": options})
         return
     lines = [row[1:] for row in rows]
     head = ("option", "type", "default", "meaning")
@@ -294,15 +259,9 @@ def _show_part(registry: Registry, kind: str, name: str, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("task", shell_complete=_offer("tasks"))
+@click.argument("task", shell_complete=offer("tasks"))
 @settings
-@click.option(
-    "--profile",
-    default="quick",
-    show_default=True,
-    help="A profile of the task.",
-    shell_complete=_offer("profiles"),
-)
+@profile
 @click.option("--config", "file", metavar="FILE", help="A YAML file of options.")
 @click.option("--contexts", default="auto", show_default=True, help="Such as cpu(0),cpu(1).")
 @click.option("--seed", default=0, show_default=True, help="Of everything random in the run.")
@@ -344,7 +303,7 @@ def run(
         config = resolve(registry, task, profile=profile, file=path, overrides=words)
         sections = config.as_dict()
         if as_json:
-            _echo_json({"task": task, "config": sections, "origins": config.origins})
+            echo_json({"task": task, "config": sections, "origins": config.origins})
         else:
             click.echo(present.with_origins(sections, config.origins))
         return
@@ -401,7 +360,7 @@ def evaluate(run: str, settings: tuple[str, ...], runs: str, as_json: bool, best
 
     metrics = api.evaluate(run, overrides=settings, runs=runs, best=best)
     if as_json:
-        _echo_json(metrics)
+        echo_json(metrics)
     else:
         click.echo(present.figures(plain(metrics)) or "this task has no held-out data")
 
@@ -444,7 +403,7 @@ def predict(
         if output == "-":
             return
     if as_json:
-        _echo_json(made)
+        echo_json(made)
         return
     made.pop("rows", None)
     files = made.pop("files", [])
@@ -456,8 +415,12 @@ def predict(
         click.echo(path)
 
 
+cli.add_command(commands.sweep)
+cli.add_command(commands.compare)
+
+
 @cli.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_offer("plugins"))
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=offer("plugins"))
 @click.option("--verbose", is_flag=True, help="Name all that they register, as with NAME.")
 @click.option("--strict", is_flag=True, help="Fail when a plugin is broken or slow.")
 @as_json
@@ -482,7 +445,7 @@ def plugins(names: tuple[str, ...], verbose: bool, strict: bool, as_json: bool) 
     for warning in registry.warnings:
         click.echo(f"warning: {warning}", err=True)
     if as_json:
-        _echo_json([health.facts(each) for each in found])
+        echo_json([health.facts(each) for each in found])
         return
     rows = [(p.name, p.owner, health.counted(p), health.state(p)) for p in found]
     click.echo(present.table(rows, head=("plugin", "from", "registers", "state")))
@@ -539,7 +502,7 @@ def new_plugin(
 
 
 @plugin.command("check")
-@click.argument("name", shell_complete=_offer("plugins"))
+@click.argument("name", shell_complete=offer("plugins"))
 @click.option("--task", metavar="TASK", help="Check this task alone.")
 @as_json
 @debug
@@ -567,7 +530,7 @@ def check_plugin(name: str, task: Optional[str], as_json: bool) -> None:
         click.echo(checking.lines(outcome), err=as_json)
     wrong = checking.verdict(outcomes)
     if as_json:
-        _echo_json(checking.summary(outcomes))
+        echo_json(checking.summary(outcomes))
     else:
         click.echo(f"\n{checking.total(outcomes)}")
     if wrong:
@@ -576,7 +539,7 @@ def check_plugin(name: str, task: Optional[str], as_json: bool) -> None:
 
 @plugin.command("disable")
 @click.argument(
-    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=_offer("plugins")
+    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=offer("plugins")
 )
 @debug
 def disable_plugins(names: tuple[str, ...]) -> None:
@@ -596,7 +559,7 @@ def disable_plugins(names: tuple[str, ...]) -> None:
 
 @plugin.command("enable")
 @click.argument(
-    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=_offer("plugins")
+    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=offer("plugins")
 )
 @debug
 def enable_plugins(names: tuple[str, ...]) -> None:
@@ -652,7 +615,7 @@ def doctor(runs: str, as_json: bool) -> None:
 
     checks = examine(runs)
     if as_json:
-        _echo_json([vars(check) for check in checks])
+        echo_json([vars(check) for check in checks])
     else:
         rows = []
         for check in checks:
@@ -684,7 +647,7 @@ def _finish(done: Run, as_json: bool) -> None:
         vars(stopped)["run"] = done.path
         raise stopped
     if as_json:
-        _echo_json({**done.result, "run": done.path})
+        echo_json({**done.result, "run": done.path})
         return
     if done.metrics:
         click.echo(present.figures(plain(done.metrics)) + "\n")

@@ -19,6 +19,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from dope.core.cores import physical_cores as physical_cores
 from dope.core.errors import BackendError, ConfigError
 
 DISTRIBUTIONS = ("mxnet", "mxnet-cu112", "mxnet-cu110", "mxnet-cu102", "mxnet-cu101")
@@ -55,20 +56,6 @@ def check_installation() -> str:
             )
         raise BackendError("MXNet is not installed", "Run: pip install 'dope[cpu]'")
     return found[0] if found else "mxnet"
-
-
-def physical_cores() -> int:
-    """Number of physical cores this process may use (hyper-threads count once)."""
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    cores = set()
-    for cpu in sorted(allowed) if allowed else range(os.cpu_count() or 1):
-        siblings = f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
-        try:
-            with open(siblings) as handle:  # noqa: PTH123
-                cores.add(handle.read().strip())
-        except OSError:
-            cores.add(str(cpu))
-    return max(1, len(cores))
 
 
 def _choose_environment(distribution: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from dope.core.registry import Registry
 from dope.core.rundir import DEFAULT_ROOT, RunDirectory
 from dope.core.signature import class_attribute
 from dope.core.sources import SECTIONS
+from dope.core.sweeping.folder import SweepDirectory
 
 VARIABLE = "_DOPE_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
@@ -74,7 +75,8 @@ def offer(what: Callable[[click.Context, str], Candidates]) -> Callable[..., Any
 def _tasks(context: click.Context, incomplete: str) -> Candidates:
     tasks = [(entry.name, entry.summary) for entry in discover().entries("task")]
     # KEY=VALUE may stand before the task, too; which keys there are, only the task tells.
-    return tasks if context.info_name != "run" else [*tasks, *_sections_before(incomplete)]
+    before = _sections_before(incomplete) if context.info_name in ("run", "sweep") else ()
+    return [*tasks, *before]
 
 
 def _sections_before(incomplete: str) -> Candidates:
@@ -127,6 +129,36 @@ def _keys(context: click.Context, incomplete: str) -> Candidates:
     if dot:
         return _options(registry, section, parts[section])
     return _sections(registry, parts)
+
+
+def _points(context: click.Context, incomplete: str) -> Candidates:
+    """As `_keys`; behind a comma the next value."""
+    before, comma, last = incomplete.rpartition(",")
+    key, equals, _ = before.partition("=")
+    if not (comma and equals):
+        return _keys(context, incomplete)
+    given = before[len(key) + 1 :].split(",")
+    found = [(value[len(key) + 1 :], about) for value, about in _keys(context, f"{key}={last}")]
+    return [(f"{before},{value}", about) for value, about in found if value not in given]
+
+
+def _sweeps(context: click.Context, incomplete: str) -> Candidates:
+    root = context.params.get("runs") or DEFAULT_ROOT
+    folders = SweepDirectory.all(root)[::-1]
+    if folders:
+        yield "last", str(folders[0])
+    for folder in folders:
+        yield str(folder), ""
+    if incomplete:
+        for folder in folders:
+            yield folder.name, folder.parent.name
+
+
+def _comparable(context: click.Context, incomplete: str) -> Candidates:
+    given = context.params.get("compared") or ()
+    sweeps = ((text, about or "a sweep") for text, about in _sweeps(context, incomplete))
+    found = [*_runs(context, incomplete), *(each for each in sweeps if each[0] != "last")]
+    return [each for each in found if each[0] not in given]
 
 
 def _sections(registry: Registry, parts: dict[str, str]) -> Candidates:
@@ -193,7 +225,7 @@ def _parts(registry: Registry, context: click.Context) -> dict[str, str]:
     for section in SECTIONS:
         content = sections.get(section)
         name = content.get("name") if isinstance(content, dict) else content
-        name = typed.get(section, name)
+        name = typed[section].partition(",")[0] if section in typed else name  # of a sweep, one
         if section == "trainer":
             name = "trainer"
         if isinstance(name, str):
@@ -204,6 +236,7 @@ def _parts(registry: Registry, context: click.Context) -> dict[str, str]:
 tasks, domains, plugins, profiles, runs, keys = map(
     offer, (_tasks, _domains, _plugins, _profiles, _runs, _keys)
 )
+points, sweeps, comparable = map(offer, (_points, _sweeps, _comparable))
 
 
 class Bash(shells.BashComplete):

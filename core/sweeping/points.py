@@ -1,0 +1,331 @@
+"""What a sweep runs: the grammar of ``key=v1,v2`` and ``key=lo..hi``, and the points they mean.
+
+Knows texts, and asks core.config whether they can be; it runs nothing and writes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from dope.core.config import Config, resolve
+from dope.core.errors import ConfigError, DopeError
+from dope.core.options import part_signature
+from dope.core.registry import Registry
+
+_NUMBER = r"[-+]?(?:\d[\d_]*(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(rf"\s*({_NUMBER})\.\.({_NUMBER})(?::(\w*))?\s*")
+MOST = 10_000  # points of a grid that is run as a whole
+WIDE = 100.0  # highest over lowest value from which on a range is drawn logarithmically
+SHOWN = 3  # different errors that are said at once
+
+Point = dict[str, str]  # key to text, as both stand on a command line
+
+
+@dataclass(frozen=True)
+class Values:
+    """A key with the values that were listed; with one of them it is fixed."""
+
+    key: str
+    texts: tuple[str, ...]
+    log: bool = False
+
+    def at(self, share: float) -> str:
+        """The value at this share, from 0 to below 1, of all of them."""
+        return self.texts[int(share * len(self.texts))]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A key with a lowest and a highest value, both possible.
+
+    Parameters
+    ----------
+    key
+        ``section.option``.
+    low, high
+        The ends.
+    whole
+        Whether only integers are meant.
+    log
+        Whether each factor, and not each difference, is equally likely.
+    """
+
+    key: str
+    low: float
+    high: float
+    whole: bool
+    log: bool
+
+    def at(self, share: float) -> str:
+        """The value at this share, from 0 to below 1, of the range; six digits."""
+        low, high = self.low, self.high + self.whole
+        value = low * (high / low) ** share if self.log else low + (high - low) * share
+        if self.whole:
+            return str(min(math.floor(value), int(self.high)))
+        return f"{min(max(float(f'{value:.6g}'), self.low), self.high):.6g}"
+
+
+Axis = Union[Values, Range]
+
+
+@dataclass(frozen=True)
+class Space:
+    """All that a sweep may run.
+
+    Parameters
+    ----------
+    axes
+        One for each key, in the order in which they were given.
+    """
+
+    axes: tuple[Axis, ...]
+
+    @property
+    def varied(self) -> tuple[Axis, ...]:
+        """The axes with more than one value."""
+        return tuple(a for a in self.axes if isinstance(a, Range) or len(a.texts) > 1)
+
+    @property
+    def ranges(self) -> tuple[Range, ...]:
+        return tuple(axis for axis in self.axes if isinstance(axis, Range))
+
+    @property
+    def size(self) -> Optional[int]:
+        """Number of points of the grid; None where a key has a range."""
+        lists = [len(axis.texts) for axis in self.axes if isinstance(axis, Values)]
+        return None if self.ranges else math.prod(lists)
+
+    def points(self, n: Optional[int] = None, seed: int = 0) -> list[Point]:
+        """The points to run: the grid, ``n`` points of it, or ``n`` that are drawn.
+
+        Each point depends on ``seed`` and its place alone: those of a larger ``n`` begin with
+        those of a smaller one. Points of a grid are drawn without repetition.
+
+        Raises
+        ------
+        ConfigError
+            There is a range and no ``n``, or the grid is too large to be run as a whole.
+        """
+        if n is not None and n < 1:
+            raise ConfigError(f"--n {n} is no number of points", "It is at least 1.")
+        if self.size is None:
+            if n is None:
+                keys = ", ".join(axis.key for axis in self.ranges)
+                raise ConfigError(
+                    f"{keys} has a range, and nothing says how many points to draw", "Add --n 20."
+                )
+            return [
+                {a.key: a.at(random.Random(f"{seed}/{a.key}/{i}").random()) for a in self.axes}
+                for i in range(n)
+            ]
+        if n is None and self.size > MOST:
+            raise ConfigError(
+                f"the grid has {self.size:,} points", "Add --n 100 to run so many of them."
+            )
+        places = range(self.size) if n is None else _shuffled(self.size, n, seed)
+        return [self._of_grid(place) for place in places]
+
+    def _of_grid(self, place: int) -> Point:
+        """A point of the grid by its number; the last key changes fastest."""
+        point = {}
+        for axis in reversed(self.axes):
+            assert isinstance(axis, Values)
+            place, at = divmod(place, len(axis.texts))
+            point[axis.key] = axis.texts[at]
+        return {axis.key: point[axis.key] for axis in self.axes}
+
+
+def _shuffled(size: int, n: int, seed: int) -> list[int]:
+    """The first ``n`` numbers below ``size`` of a shuffle that is never written out whole."""
+    draw = random.Random(f"{seed}/grid")
+    moved: dict[int, int] = {}
+    found = []
+    for i in range(min(n, size)):
+        j = i + int(draw.random() * (size - i))
+        found.append(moved.get(j, j))
+        moved[j] = moved.get(i, i)
+    return found
+
+
+def read(words: Iterable[str]) -> Space:
+    """The space that ``key=v1,v2`` and ``key=lo..hi`` words mean.
+
+    Raises
+    ------
+    ConfigError
+        A word has no ``=``, a key is given twice, a value is empty, or a range is none.
+    """
+    axes: dict[str, Axis] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise ConfigError(
+                f"'{word}' is not of the form key=value",
+                "Write section.option=v1,v2 or section.option=lo..hi.",
+            )
+        if key in axes:
+            raise ConfigError(f"{key} is given twice", "Give all its values at once, with commas.")
+        axes[key] = _axis(word, key, text)
+    return Space(tuple(axes.values()))
+
+
+def _axis(word: str, key: str, text: str) -> Axis:
+    parts = split(text)
+    ranges = [match for match in map(_RANGE.fullmatch, parts) if match]
+    if not ranges:
+        if len(parts) > 1 and "" in parts:
+            raise ConfigError(f"{word}: a value is empty", "Write '' for an empty text.")
+        return Values(key, tuple(dict.fromkeys(map(_unquoted, parts))))
+    if len(parts) > 1:
+        raise ConfigError(
+            f"{word}: a range stands beside other values", "Give one range, or values alone."
+        )
+    low, high, scale = ranges[0].groups()
+    whole = all(re.fullmatch(r"[-+]?[\d_]+", end) for end in (low, high))
+    first, last = float(low), float(high)
+    if first > last:
+        raise ConfigError(f"{word}: the range is empty", f"Write {key}={high}..{low}.")
+    if scale not in (None, "log", "linear"):
+        raise ConfigError(f"{word}: '{scale}' is no scale", "Scales are log and linear.")
+    if scale == "log" and first <= 0:
+        raise ConfigError(
+            f"{word}: a logarithmic range begins above 0", f"Try {key}=1e-6..{high}:log."
+        )
+    log = scale == "log" or (scale is None and first > 0 and last / first >= WIDE)
+    return Range(key, first, last, whole, log)
+
+
+def split(text: str) -> list[str]:
+    """The values between the commas that stand outside of brackets and quotes.
+
+    Examples
+    --------
+    >>> split("[16],[32, 16]")
+    ['[16]', '[32, 16]']
+    """
+    parts, depth, quote, before = [""], 0, "", ""
+    for sign in text:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "'\"" and before in ("", *"[{(,:"):  # within a word it is an apostrophe
+            quote = sign
+        else:
+            depth += (sign in "[{(") - (sign in "]})" and depth > 0)
+            if sign == "," and not depth:
+                parts.append("")
+                before = ""
+                continue
+        parts[-1] += sign
+        before = before if sign.isspace() else sign
+    return [part.strip() for part in parts]
+
+
+def _unquoted(text: str) -> str:
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+    return text[1:-1] if quoted and text[0] not in text[1:-1] else text
+
+
+def words(point: Mapping[str, str]) -> list[str]:
+    """A point as ``key=value`` texts, which ``dope run`` takes."""
+    return [f"{key}={text}" for key, text in point.items()]
+
+
+def configs(
+    registry: Registry,
+    task: str,
+    space: Space,
+    points: Sequence[Point],
+    *,
+    profile: str = "quick",
+    file: Optional[Path] = None,
+) -> list[Config]:
+    """The configuration of each point.
+
+    Parameters
+    ----------
+    registry
+        Where names are looked up.
+    task
+        Name of the task.
+    space
+        What the points are of.
+    points
+        Keys and their texts.
+    profile
+        Of the task.
+    file
+        YAML file of options; the points win over it.
+
+    Raises
+    ------
+    DopeError
+        Some points cannot be: the errors of all of them at once, each said once.
+    """
+    found: list[Config] = []
+    wrong: dict[str, list[int]] = {}
+    errors: list[DopeError] = []
+    for number, point in enumerate(points, 1):
+        try:
+            found.append(
+                resolve(registry, task, profile=profile, file=file, overrides=words(point))
+            )
+        except DopeError as error:
+            if str(error) not in wrong:
+                errors.append(error)
+            wrong.setdefault(str(error), []).append(number)
+    if errors:
+        raise _together(errors, [len(wrong[str(error)]) for error in errors], len(points))
+    _insist_on_brackets(registry, found[0], space)
+    _insist_on_one_figure(found)
+    return found
+
+
+def _together(errors: Sequence[DopeError], counts: Sequence[int], of: int) -> DopeError:
+    """One error that says them all, and in how many points each is."""
+    if len(errors) == 1 and counts[0] == of:
+        return errors[0]
+    said = [f"{e.message} ({count} of them)" for e, count in zip(errors, counts)][:SHOWN]
+    more = f"; and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
+    return ConfigError(
+        f"{sum(counts)} of {of} points cannot be: {'; '.join(said)}{more}", errors[0].hint
+    )
+
+
+def _insist_on_brackets(registry: Registry, config: Config, space: Space) -> None:
+    """Refuse ``key=10,15`` for an option that is a list: both one list and two may be meant."""
+    for axis in space.varied:
+        section, dot, option = axis.key.partition(".")
+        name = "trainer" if section == "trainer" else config.part(section)
+        if not dot or isinstance(axis, Range) or name is None:
+            continue
+        known = part_signature(registry, section, name).options
+        bare = [text for text in axis.texts if not text.startswith("[")]
+        if option in known and bare and _is_list(known[option].annotation):
+            raise ConfigError(
+                f"{axis.key} is a list, and {','.join(axis.texts)} could be one or several",
+                f"Write {axis.key}=[{','.join(bare)}] for one, "
+                f"{axis.key}={','.join(f'[{text}]' for text in bare)} for several.",
+            )
+
+
+def _is_list(annotation: Any) -> bool:
+    arms = typing.get_args(annotation) if typing.get_origin(annotation) is Union else (annotation,)
+    arms = tuple(arm for arm in arms if arm is not type(None))
+    return bool(arms) and all(typing.get_origin(arm) in (list, tuple) for arm in arms)
+
+
+def _insist_on_one_figure(found: Sequence[Config]) -> None:
+    """Refuse points that would be judged by different figures."""
+    for option in ("monitor", "mode"):
+        if len({config.options("trainer")[option] for config in found}) > 1:
+            raise ConfigError(
+                f"trainer.{option} says which point is best, and cannot vary", "Give it one value."
+            )
