@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dope.core.comparing import Compared, Comparison
 
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#222222", "#8A8A8A")
-DASHES = {"train": (0, (3, 1.5)), "valid": "-", "test": (0, (1, 1))}
+DASHES: dict[str, Any] = {"train": (0, (3, 1.5)), "valid": "-", "test": (0, (1, 1))}
 NAMED = 20  # runs that the legend names
 KEYS = 3  # differing keys in a label
 OWN = ("epoch", "step")

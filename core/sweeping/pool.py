@@ -21,6 +21,7 @@ from typing import Any, Optional, Protocol
 # The path first, so that nothing of the current folder is taken for a module.
 CODE = "import sys; sys.path[:] = sys.argv[1:]; from dope.core.sweeping.worker import main; main()"
 GLANCE = 0.2  # seconds between two looks at signals and at the bar
+RENEWED = 100  # members after which a process is replaced, for a little memory is lost with each
 PATIENCE = 10.0  # seconds that idle processes get to end
 
 
@@ -54,10 +55,12 @@ class _Process:
         assert self.process.stdin and self.process.stdout
         self.orders, self.answers = self.process.stdin, self.process.stdout
         self.order: Optional[Mapping[str, Any]] = None
+        self.given = 0
         self._rest = b""
 
     def give(self, order: Mapping[str, Any]) -> None:
         self.order = order
+        self.given += 1
         with contextlib.suppress(OSError):  # it is dead; its end of the pipe will say so
             self.orders.write(json.dumps(order).encode() + b"\n")
             self.orders.flush()
@@ -147,6 +150,9 @@ def work(
             while True:
                 while waiting and not signals.count:
                     idle = next((each for each in crew if each.order is None), None)
+                    if idle is not None and idle.given >= RENEWED:
+                        _dismiss(idle, crew, selector)
+                        idle = None
                     if idle is None and len(crew) >= jobs:
                         break
                     if idle is None:
@@ -174,9 +180,7 @@ def _hear(
     """Pass on what a process has said; when it is dead, say so and let it go."""
     said = process.read()
     if said is None:
-        selector.unregister(process.answers)
-        crew.discard(process)
-        code = process.end()
+        code = _dismiss(process, crew, selector)
         if process.order is not None:
             watcher.over(_dead(process.order, code, stopping))
         return
@@ -186,6 +190,13 @@ def _hear(
         else:
             process.order = None
             watcher.over(each)
+
+
+def _dismiss(process: _Process, crew: set[_Process], selector: Any) -> int:
+    """Let a process go; its exit code."""
+    selector.unregister(process.answers)
+    crew.discard(process)
+    return process.end()
 
 
 def _dead(order: Mapping[str, Any], code: int, stopping: bool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Holds no choice of members: orders come in as lines of JSON, and what became of 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import queue
@@ -141,6 +142,7 @@ def serve(lines: Iterable[str], tell: Tell) -> None:
     for order in iter(orders.get, None):
         registry = registry or discover()
         row = perform(order, registry, tell)
+        gc.collect()  # networks and trainers refer to each other, and hold arrays
         busy.clear()
         tell(row)
 

@@ -390,6 +390,13 @@ def test_from_python(toy, fast, tmp_path, monkeypatch, capsys):
     import dope
 
     monkeypatch.syspath_prepend(toy.site)
+    monkeypatch.setattr(pool, "RENEWED", 1)
+    started, start = [], pool.subprocess.Popen
+    monkeypatch.setattr(
+        pool.subprocess,
+        "Popen",
+        lambda *args, **more: started.append(start(*args, **more)) or started[-1],
+    )
     words = ["model.units=2,3", "trainer.epochs=1"]
     found = dope.sweep("toy.regression", *words, runs=tmp_path, jobs=1)
     assert [each.status for each in found.standings] == ["done", "done"] and found.best
@@ -398,6 +405,7 @@ def test_from_python(toy, fast, tmp_path, monkeypatch, capsys):
         s.figure for s in found.standings
     ]
     assert capsys.readouterr() == ("", "")
+    assert [process.returncode for process in started] == [0, 0]  # each had one member
 
 
 # Who is best
