@@ -125,7 +125,7 @@ class Pix2Pix(Adversarial):
     }
     profiles: ClassVar[Mapping[str, Any]] = {
         "quick": {
-            "dataset": {"name": "generative.houses", "train": 320},
+            "dataset": {"name": "generative.houses", "train": 256, "valid": 48},
             "model": {
                 "name": "generative.translator",
                 "width": 16,
@@ -134,7 +134,7 @@ class Pix2Pix(Adversarial):
                 "dropout": 0.0,
             },
             "optimizer": {"name": "adam", "learning_rate": 0.002, "beta1": 0.5},
-            "trainer": {"epochs": 5, "batch_size": 4, "schedule": "linear"},
+            "trainer": {"epochs": 4, "batch_size": 4, "schedule": "linear"},
         },
         "book": {
             "dataset": {"name": "generative.facades", "size": 256, "mirror": False},
