@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Tuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Tuple
 
 import numpy as np
 
 from dope.core.backend import mx, nd
-from dope.core.engine import Engine
 from dope.core.errors import ConfigError, DataError
 from dope.core.metrics import Sum
 from dope.core.pictures import read_image
@@ -26,6 +25,9 @@ from dope.plugins.generative.patch import Patches, smallest
 from dope.plugins.generative.pool import ImagePool
 from dope.plugins.generative.quality import absolute, psnr, ssim
 from dope.plugins.generative.unet import UNet, stacked
+
+if TYPE_CHECKING:
+    from dope.core.engine import Engine
 
 SHOWN = 6  # pairs in a grid
 BATCH = 16  # images that are translated at a time
