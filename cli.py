@@ -234,7 +234,8 @@ def show(task: str, kind: Optional[str], profile: str, schema: bool, as_json: bo
             "\n" + present.table(lines, head=("of dope predict", "type", "default", "meaning"))
         )
     click.echo(f"\nProfiles: {', '.join(profiles)} (shown: {profile})")
-    click.echo(f"Example:  dope run {task} --profile {list(profiles)[-1]} trainer.epochs=5")
+    larger = "book" if "book" in profiles else "quick"
+    click.echo(f"Example:  dope run {task} --profile {larger} trainer.epochs=5")
 
 
 def _show_part(registry: Registry, kind: str, name: str, as_json: bool) -> None:
@@ -654,8 +655,8 @@ def _finish(done: Run, as_json: bool) -> None:
     why = f" ({done.result['stopped']})" if done.result.get("stopped") else ""
     epochs, steps, seconds = (done.result[key] for key in ("epochs", "steps", "seconds"))
     click.echo(f"{epochs} epochs, {steps} steps, {seconds:.1f} s{why}")
-    for path in done.directory.files():
-        click.echo(path)
+    for line in present.by_folder(done.directory.files()):
+        click.echo(line)
     click.echo(done.path)
 
 

@@ -9,6 +9,7 @@ import json
 import shutil
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 GAP = "  "
@@ -100,6 +101,20 @@ def records(rows: Sequence[Mapping[str, Any]], *, most: int = 20) -> str:
     text = table(([number(row.get(key)) for key in head] for row in rows[:most]), head=head)
     more = len(rows) - most
     return f"{text}\n… and {more} more; --output FILE.csv writes them all" if more > 0 else text
+
+
+def by_folder(files: Sequence[Path], *, most: int = 8) -> list[str]:
+    """Paths as lines; of a folder with more than ``most`` of them the last, and how many more."""
+    folders: dict[Path, list[Path]] = {}
+    for file in files:
+        folders.setdefault(file.parent, []).append(file)
+    lines = []
+    for folder, inside in folders.items():
+        if len(inside) > most:
+            lines.append(f"{inside[-1]}  ({len(inside) - 1} more in {folder})")
+        else:
+            lines += map(str, inside)
+    return lines
 
 
 def with_origins(sections: Mapping[str, Any], origins: Mapping[str, str]) -> str:
