@@ -143,6 +143,7 @@ class Pix2Pix(Adversarial):
             "trainer": {"epochs": 100, "batch_size": 10},
         },
         "tiny": {
+            "task": {"pool": 4},  # so that it is full soon, and earlier images come back
             "dataset": {"name": "generative.houses", "train": 12, "valid": 4},
             "model": {
                 "name": "generative.translator",
