@@ -6,7 +6,7 @@ Holds no network and no data; what is made of the generator in the end is each t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Adversarial(Task):
     ----------
     real
         What the discriminator is to say of real examples; 0.9, say, is one-sided label smoothing.
-        Above 0, at most 1.
+        Above 0.5, at most 1.
     discriminator_rate
         The discriminator's learning rate as a multiple of the generator's, which is
         ``optimizer.learning_rate``; above 0.
@@ -62,6 +62,7 @@ class Adversarial(Task):
 
     criterion: Any
     latent: Optional[Sequence[int]] = None  # shape of one example's noise, known from `build` on
+    together: ClassVar[bool] = False  # judge real and false examples at once: not with batch norm
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class Adversarial(Task):
         clip_weights: Optional[float] = None,
     ) -> None:
         for name, good, remedy in (
-            ("real", 0 < real <= 1, "It is above 0 and at most 1."),
+            ("real", 0.5 < real <= 1, "It is above 0.5 and at most 1."),
             ("discriminator_rate", discriminator_rate > 0, "It is above 0."),
             ("slope_penalty", slope_penalty >= 0, "It is 0 or more."),
             ("clip_weights", clip_weights is None or clip_weights > 0, "It is above 0, or null."),
@@ -149,12 +150,22 @@ class Adversarial(Task):
     def tell_apart(self, nets: Any, shard: Any, carry: Any) -> Any:
         """The discriminator's loss (n,), and the share of real and false that it tells right."""
         examples, made = self.examples(shard), constant(self.made(nets, shard))
-        true, false = (self.scores(nets, shard, each) for each in (examples, made))
-        loss = self.against(true, self.real) + self.against(false, 0.0)
+        if self.together:
+            true, false = halves(self.scores(nets, shard, joined(examples, made)))
+        else:
+            true, false = (self.scores(nets, shard, each) for each in (examples, made))
+        # All scores in one vector, (2n, ...): half as many operators as one by one
+        scores, target = (
+            joined(true, false),
+            joined(true.ones_like() * self.real, false.zeros_like()),
+        )
+        losses = self.criterion(scores, target)  # (2n,)
+        of_true, of_false = halves(losses)
+        loss = of_true + of_false
         if self.slope_penalty:
             loss = loss + self.slope_penalty * steepness(true - false, examples - made)
-        right = (self.right(true) + 1 - self.right(false)) / 2
-        return {"discriminator_loss": loss, "discriminator_accuracy": right}
+        right, caught = halves((self.criterion(constant(scores), 1 - target) - losses).sign())
+        return {"discriminator_loss": loss, "discriminator_accuracy": (right + caught + 2) / 4}
 
     @compiled
     def deceive(self, nets: Any, shard: Any, carry: Any) -> Any:
@@ -197,7 +208,21 @@ class Adversarial(Task):
 
 def constant(value: Any) -> Any:
     """An array or a symbol that no gradient goes back through."""
-    return (nd if isinstance(value, nd.NDArray) else mx.sym).BlockGrad(value)
+    return _operators(value).BlockGrad(value)
+
+
+def joined(one: Any, other: Any) -> Any:
+    """Two arrays or symbols (n, …) one below the other: (2n, …)."""
+    return _operators(one).concat(one, other, dim=0)
+
+
+def halves(both: Any) -> Any:
+    """What was `joined`, cut in two again."""
+    return _operators(both).split(both, num_outputs=2, axis=0)
+
+
+def _operators(value: Any) -> Any:
+    return nd if isinstance(value, nd.NDArray) else mx.sym
 
 
 def steepness(rise: Any, way: Any) -> Any:
