@@ -45,6 +45,9 @@ def train(
         Makes the callbacks of one fold, and of the last training.
     """
     folds: dict[str, dict[str, Any]] = {}
+    if task.options.folds > 1:  # whoever resumes a run that was killed has to know its seed
+        begun = {"task": config.task, "status": "running", "settings": dict(settings)}
+        directory.write_json("result.json", {**begun, "metrics": {}})
     for number in range(1, task.options.folds + 1) if task.options.folds > 1 else ():
         own = RunDirectory.at(directory.path / "folds" / str(number))
         result = own.read_json("result.json") or {}

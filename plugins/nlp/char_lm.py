@@ -15,6 +15,11 @@ from dope.core.metrics import Sum
 from dope.plugins.nlp.cells import Recurrent, dropping
 from dope.plugins.nlp.language import LanguageTask
 
+HUNDREDS = [
+    99, 199, 299, 399, 499, 599, 699, 799, 899, 999,
+    1099, 1199, 1299, 1399, 1499, 1599, 1699, 1799, 1899, 1999,
+]  # fmt: skip
+
 
 class CharModel(mx.gluon.HybridBlock):
     """Characters to logits of the next one: one-hot or embedded, recurrent layers, a dense layer.
@@ -145,10 +150,7 @@ class CharLanguageModel(LanguageTask):
                 "clip": 1.0,
                 "schedule": "step",
                 "decay": 0.5,
-                "milestones": [
-                    *(99, 199, 299, 399, 499, 599, 699, 799, 899, 999),
-                    *(1099, 1199, 1299, 1399, 1499, 1599, 1699, 1799, 1899, 1999),
-                ],
+                "milestones": HUNDREDS,
             },
         },
         # the book's data and 256 units, held-out text and a budget of 20 epochs
