@@ -147,6 +147,7 @@ def test_editable_install_goes_through_the_links(tmp_path):
 
 def test_links_lead_to_the_real_files():
     links = {path.name: path for path in (ROOT / ".dev" / "dope").iterdir()}
+    links.pop("__pycache__", None)
     assert set(links) == {"__init__.py", "py.typed", "cli.py", "core", "plugins"}
     for name, link in links.items():
         assert link.is_symlink()
