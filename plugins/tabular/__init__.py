@@ -1,0 +1,1 @@
+"""Tabular: rows of numbers and words, from a plane with noise to the prices of houses."""

@@ -1,0 +1,38 @@
+"""What the tabular domain registers: names and where they are found, nothing more.
+
+Imports neither MXNet nor NumPy: the classes are loaded when a run asks for them.
+"""
+
+from __future__ import annotations
+
+from dope.core.hookspecs import Register, hookimpl
+
+HERE = "dope.plugins.tabular"
+
+
+@hookimpl
+def register_tasks(register: Register) -> None:
+    shipped = {
+        "linear_regression": ("linear_regression:LinearRegression", "Fit a line or a plane"),
+    }
+    for name, (target, summary) in shipped.items():
+        register(f"tabular.{name}", f"{HERE}.{target}", summary=summary)
+
+
+@hookimpl
+def register_models(register: Register) -> None:
+    shipped = {
+        "linear": ("dense:Linear", "One linear layer"),
+        "mlp": ("dense:MLP", "Dense layers, with dropout if asked"),
+    }
+    for name, (target, summary) in shipped.items():
+        register(f"tabular.{name}", f"{HERE}.{target}", summary=summary)
+
+
+@hookimpl
+def register_datasets(register: Register) -> None:
+    shipped = {
+        "plane": ("plane:Plane", "Points of a plane with noise, generated"),
+    }
+    for name, (target, summary) in shipped.items():
+        register(f"tabular.{name}", f"{HERE}.{target}", summary=summary)

@@ -1,0 +1,70 @@
+"""Pictures of the foundations: the fitted plane, the separating line, the shifted data.
+
+Holds drawing only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dope.core.plots import BLUE, GREEN, ORANGE, blank, dress, save
+
+SHOWN = 300  # points of a scatter
+
+
+def plane(
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    bias: float,
+) -> Path:
+    """The loss by epoch, and the fitted line or plane among the points.
+
+    Parameters
+    ----------
+    path
+        The PNG to write.
+    rows
+        Those of ``metrics.jsonl``.
+    x, y
+        Inputs (n, D), D at most 2, and values (n,).
+    weights, bias
+        The fit.
+    """
+    fig = blank(11.0, 4.6)
+    left = dress(fig.add_subplot(1, 2, 1), "Half the squared error")
+    for key, name, colour in (("loss", "training", BLUE), ("test_loss", "test", GREEN)):
+        points = [(row["epoch"], row[key]) for row in rows if row.get(key)]
+        if points:
+            epochs, values = np.array(points).T
+            left.plot(epochs, values, color=colour, marker="o", markersize=5, label=name)
+    left.set(yscale="log", xlabel="epoch")
+    left.xaxis.get_major_locator().set_params(integer=True)
+    left.legend(frameon=False, fontsize=9)
+    x, y = x[:SHOWN], y[:SHOWN]
+    terms = [f"{w:+.3f} x{i}".replace("-", "\u2212") for i, w in enumerate(weights, 1)]
+    title = f"y = {' '.join(terms).lstrip('+')} {bias:+.3f}".replace("-", "\u2212")
+    if x.shape[1] == 1:
+        right = dress(fig.add_subplot(1, 2, 2), title)
+        right.plot(x[:, 0], y, ".", color=BLUE)
+        ends = np.array([x.min(), x.max()])
+        right.plot(ends, ends * weights[0] + bias, color=ORANGE)
+        right.set(xlabel="x1", ylabel="y")
+        return save(fig, path)
+    right = fig.add_subplot(1, 2, 2, projection="3d")
+    right.set_title(title, loc="left", fontsize=12)
+    ends = [np.linspace(column.min(), column.max(), 12) for column in x.T]
+    one, two = np.meshgrid(*ends)
+    right.plot_surface(
+        one, two, one * weights[0] + two * weights[1] + bias, color=ORANGE, alpha=0.3, linewidth=0
+    )
+    right.scatter(x[:, 0], x[:, 1], y, color=BLUE, s=8, depthshade=False)
+    right.set(xlabel="x1", ylabel="x2", zlabel="y")
+    right.view_init(elev=18, azim=5)  # across the slope of the default data
+    return save(fig, path)
