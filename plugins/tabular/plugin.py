@@ -14,6 +14,10 @@ HERE = "dope.plugins.tabular"
 def register_tasks(register: Register) -> None:
     shipped = {
         "linear_regression": ("linear_regression:LinearRegression", "Fit a line or a plane"),
+        "perceptron": (
+            "perceptron:Perceptron",
+            "Separate two classes by learning from mistakes",
+        ),
     }
     for name, (target, summary) in shipped.items():
         register(f"tabular.{name}", f"{HERE}.{target}", summary=summary)
@@ -32,6 +36,7 @@ def register_models(register: Register) -> None:
 @hookimpl
 def register_datasets(register: Register) -> None:
     shipped = {
+        "margin": ("margin:Margin", "Two classes apart by a known margin, generated"),
         "plane": ("plane:Plane", "Points of a plane with noise, generated"),
     }
     for name, (target, summary) in shipped.items():

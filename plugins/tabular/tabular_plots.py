@@ -68,3 +68,50 @@ def plane(
     right.set(xlabel="x1", ylabel="x2", zlabel="y")
     right.view_init(elev=18, azim=5)  # across the slope of the default data
     return save(fig, path)
+
+
+def separation(
+    path: Path,
+    x: np.ndarray,
+    y: np.ndarray,
+    weights: np.ndarray,
+    bias: float,
+    margins: Sequence[float],
+    table: np.ndarray,
+) -> Path:
+    """Points with the line that separates them, and mistakes beside their bound over margins.
+
+    Parameters
+    ----------
+    path
+        The PNG to write.
+    x, y
+        Inputs (n, 2) and classes -1 and 1 (n,).
+    weights, bias
+        The line.
+    margins
+        Margins (m,).
+    table
+        Mean and largest number of mistakes, and the bound, at each margin, (m, 3).
+    """
+    fig = blank(11.0, 4.8)
+    left, right = fig.subplots(1, 2)
+    dress(left, "The line that was found")
+    for sign, colour, marker in ((1, ORANGE, "o"), (-1, BLUE, "s")):
+        some = x[y == sign][:SHOWN]
+        left.scatter(*some.T, color=colour, s=12, marker=marker, label=f"class {sign}")
+    if np.any(weights):
+        # the points of the line w.x + b = 0 that lie within the picture's circle, about
+        foot, along = -bias * weights / (weights @ weights), np.array([-weights[1], weights[0]])
+        along = 4 * along / np.linalg.norm(along)
+        left.plot(*np.stack([foot - along, foot + along]).T, color=GREEN, linewidth=1.8)
+    reach = 1.05 * np.abs(x).max()
+    left.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="x1", ylabel="x2", aspect="equal")
+    left.legend(frameon=False, fontsize=9, loc="upper right")
+    dress(right, "Mistakes until none is left, and their bound")
+    lines = zip(table.T, ("mean", "largest", "bound"), (BLUE, ORANGE, GREEN))
+    for values, name, colour in lines:
+        right.plot(margins, values, color=colour, marker="o", markersize=4, label=name)
+    right.set(yscale="log", xlabel="margin")
+    right.legend(frameon=False, fontsize=9)
+    return save(fig, path)
