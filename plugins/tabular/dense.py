@@ -62,7 +62,7 @@ class Linear(mx.gluon.HybridBlock):
         return self.output(x)
 
 
-class MLP(nn.HybridSequential):
+class MLP(mx.gluon.nn.HybridSequential):
     """Dense layers with an activation and dropout each, and a linear one for the outputs.
 
     Parameters

@@ -155,5 +155,5 @@ def mistakes(x: np.ndarray, y: np.ndarray, passes: int = 1000) -> int:
 def _over(margin: float, problems: int) -> tuple[float, float, float]:
     """Mean and largest number of mistakes on new problems, and the least bound."""
     sets = [Margin(margin=margin, seed=seed).split("train") for seed in range(1, problems + 1)]
-    made = [mistakes(x, y) for x, y in sets]
-    return float(np.mean(made)), float(max(made)), min(bound(x, margin) for x, _ in sets)
+    made = [mistakes(*part) for part in sets if part]
+    return float(np.mean(made)), float(max(made)), min(bound(p[0], margin) for p in sets if p)

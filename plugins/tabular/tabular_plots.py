@@ -59,8 +59,7 @@ def plane(
         return save(fig, path)
     right = fig.add_subplot(1, 2, 2, projection="3d")
     right.set_title(title, loc="left", fontsize=12)
-    ends = [np.linspace(column.min(), column.max(), 12) for column in x.T]
-    one, two = np.meshgrid(*ends)
+    one, two = np.meshgrid(*(np.linspace(each.min(), each.max(), 12) for each in x.T))
     right.plot_surface(
         one, two, one * weights[0] + two * weights[1] + bias, color=ORANGE, alpha=0.3, linewidth=0
     )
