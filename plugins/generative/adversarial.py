@@ -5,6 +5,7 @@ Holds no network and no data; what is made of the generator in the end is each t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
@@ -155,17 +156,14 @@ class Adversarial(Task):
         else:
             true, false = (self.scores(nets, shard, each) for each in (examples, made))
         # All scores in one vector, (2n, ...): half as many operators as one by one
-        scores, target = (
-            joined(true, false),
-            joined(true.ones_like() * self.real, false.zeros_like()),
-        )
-        losses = self.criterion(scores, target)  # (2n,)
-        of_true, of_false = halves(losses)
+        scores = joined(true, false)
+        target = joined(true.ones_like() * self.real, false.zeros_like())
+        of_true, of_false = halves(self.criterion(scores, target))
         loss = of_true + of_false
         if self.slope_penalty:
             loss = loss + self.slope_penalty * steepness(true - false, examples - made)
-        right, caught = halves((self.criterion(constant(scores), 1 - target) - losses).sign())
-        return {"discriminator_loss": loss, "discriminator_accuracy": (right + caught + 2) / 4}
+        passed, slipped = halves(self.right(constant(scores)))
+        return {"discriminator_loss": loss, "discriminator_accuracy": (passed + 1 - slipped) / 2}
 
     @compiled
     def deceive(self, nets: Any, shard: Any, carry: Any) -> Any:
@@ -178,11 +176,23 @@ class Adversarial(Task):
         return self.criterion(scores, scores.ones_like() * target)
 
     def right(self, scores: Any) -> Any:
-        """1 where an example is taken for real, 0 where not, (n,): by which target fits better.
+        """1 where the mean score of an example says real, 0 where not, (n,); 1/2 on the border."""
+        return ((scores.reshape((0, -1)).mean(axis=1) - self.threshold).sign() + 1) / 2
 
-        So the threshold is the loss's own: a logit of 0, a half for least squares. A tie is 1/2.
-        """
-        return ((self.against(scores, 0.0) - self.against(scores, 1.0)).sign() + 1) / 2
+    @functools.cached_property
+    def threshold(self) -> float:
+        """The score that fits real and false alike: 0 for logits, a half for least squares."""
+        low, high = -100.0, 100.0
+        with mx.autograd.pause():
+            for _ in range(40):
+                middle = (low + high) / 2
+                score = nd.full((1, 1), middle)
+                surplus = self.against(score, 0.0) - self.against(score, 1.0)
+                if float(surplus.asscalar()) > 0:
+                    high = middle
+                else:
+                    low = middle
+        return round(middle, 6) + 0.0
 
     def evaluate(self, engine: Engine) -> dict[str, float]:
         """Losses and accuracy on held-out data, where there is any."""

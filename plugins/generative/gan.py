@@ -83,6 +83,7 @@ class GAN(Adversarial):
     """Make points that are distributed as the data's."""
 
     together = True
+    threads = 1  # networks so small gain nothing from more
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "generative.gaussian",
         "model": "generative.dense_pair",

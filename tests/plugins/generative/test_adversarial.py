@@ -114,6 +114,14 @@ def test_a_step_is_the_two_updates_written_out(kind, real, cls, hybridize):
     np.testing.assert_allclose(values(engine, "generator")[1], c - RATE * back.mean(0), atol=1e-5)
 
 
+@pytest.mark.parametrize(("kind", "expected"), [(Logistic, 0.0), (L2, 0.5), (Wasserstein, 0.0)])
+def test_the_border_between_real_and_false_is_the_losss_own(kind, expected):
+    task, _ = made(kind())
+    assert task.threshold == expected
+    patches = nd.array([[[[-1.0, 4.0]]], [[[-4.0, 1.0]]], [[[expected] * 2]]])  # (3, 1, 1, 2)
+    assert task.right(patches).asnumpy().tolist() == [1.0, 0.0, 0.5]
+
+
 @pytest.mark.parametrize("name", ["discriminator", "generator"])
 def test_an_update_leaves_the_other_network_and_its_gradients_alone(name):
     task, engine = made(Logistic())
