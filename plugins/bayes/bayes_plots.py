@@ -22,13 +22,13 @@ def calibration(path: Path, found: Reliability) -> Path:
 
     fig = blank(5.4, 6.2)
     upper, lower = fig.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    known = found.count > 0
-    total = found.count.sum()
-    gap = np.nansum(np.abs(found.confidence - found.accuracy) * found.count) / total
+    known = found.counts > 0
+    total = found.counts.sum()
+    gap = np.nansum(np.abs(found.confidence - found.accuracy) * found.counts) / total
     dress(upper, f"Calibration error {100 * gap:.2f} %, {total:,} predictions")
     upper.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     upper.text(0.04, 0.075, "as sure as right", color=GREY, fontsize=9, rotation=45)
-    error = np.sqrt(found.accuracy * (1 - found.accuracy) / np.maximum(found.count, 1))
+    error = np.sqrt(found.accuracy * (1 - found.accuracy) / np.maximum(found.counts, 1))
     upper.errorbar(
         found.confidence[known], found.accuracy[known], error[known], color=BLUE, marker="o",
         markersize=5, linewidth=1.4, elinewidth=1,
@@ -36,7 +36,7 @@ def calibration(path: Path, found: Reliability) -> Path:
     upper.set(xlim=(0, 1.02), ylim=(0, 1.02), ylabel="share that is right")
     dress(lower)
     width = np.diff(found.edges)
-    lower.bar(found.edges[:-1], found.count, width, align="edge", color=BLUE, edgecolor="white")
+    lower.bar(found.edges[:-1], found.counts, width, align="edge", color=BLUE, edgecolor="white")
     lower.set(yscale="log", ylabel="predictions", xlabel="probability of the predicted class")
     upper.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     lower.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))

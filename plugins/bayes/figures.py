@@ -23,7 +23,7 @@ class Reliability(NamedTuple):
     """Predictions by their confidence, in bins of equal width; NaN in bins that are empty."""
 
     edges: np.ndarray  # (bins + 1,)
-    count: np.ndarray  # (bins,)
+    counts: np.ndarray  # (bins,)
     confidence: np.ndarray  # (bins,) mean probability of the predicted class
     accuracy: np.ndarray  # (bins,)
 

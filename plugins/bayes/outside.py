@@ -60,8 +60,8 @@ def _letter(text: str, font: str, angle: float, shape: Sequence[int]) -> np.ndar
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-1, 1), ylim=(-1, 1))
     axes.set_axis_off()
-    path = TextPath((0, 0), text, size=1, prop=FontProperties(family=font, weight="bold"))
-    path = Affine2D().rotate_deg(angle).transform_path(path)
+    letter = TextPath((0, 0), text, size=1, prop=FontProperties(family=font, weight="bold"))
+    path = Affine2D().rotate_deg(angle).transform_path(letter)
     box = path.get_extents()
     scale = 1.4 / max(box.width, box.height)
     middle = -(box.x0 + box.x1) / 2, -(box.y0 + box.y1) / 2

@@ -143,7 +143,7 @@ class GAN(Adversarial):
         """
         if n < 1:
             raise ConfigError(f"--n {n} is out of range", "It is at least 1.")
-        noise = np.random.standard_normal((n, *self.latent)).astype(np.float32)
+        noise = np.random.standard_normal((n, *(self.latent or ()))).astype(np.float32)
         return {"rows": [{"x": x, "y": y} for x, y in self.draw(nets, noise).tolist()]}
 
     def noise(self, rng: np.random.Generator, n: int) -> np.ndarray:

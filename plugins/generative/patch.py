@@ -11,7 +11,7 @@ from dope.plugins.generative.unet import DEEPEST, SLOPE, Norm, halve
 nn = mx.gluon.nn
 
 
-class Patches(nn.HybridSequential):
+class Patches(mx.gluon.nn.HybridSequential):
     """Pairs of images on top of each other (n, channels, S, S) to scores (n, 1, h, w).
 
     Each score is a logit of its patch being real. With three layers a patch has 70 x 70 pixels,
