@@ -62,7 +62,7 @@ def calibration_error(p: np.ndarray, labels: np.ndarray, bins: int = BINS) -> fl
     """
     found = reliability(p, labels, bins)
     gap = np.abs(found.confidence - found.accuracy)
-    return float(np.nansum(gap * found.count) / found.count.sum())
+    return float(np.nansum(gap * found.counts) / found.counts.sum())
 
 
 def log_loss(p: np.ndarray, labels: np.ndarray) -> float:
