@@ -195,6 +195,19 @@ def test_every_loss_learns_on_every_density(loss, dataset, registry, tmp_path):
     assert ("valid_modes" in rows[-1]) == (dataset == "generative.ring")
 
 
+def test_errata_the_covariance_is_that_of_the_other_product():
+    A = np.array([[1.0, 2.0], [-0.1, 0.5]])
+    printed, right = A @ A.T, A.T @ A
+    np.testing.assert_allclose(printed, [[5.0, 0.9], [0.9, 0.26]])
+    np.testing.assert_allclose(right, [[1.01, 1.95], [1.95, 4.25]])
+    assert np.trace(printed) == pytest.approx(np.trace(right))
+    assert np.linalg.det(printed) == pytest.approx(np.linalg.det(right))
+    apart = np.linalg.norm(printed - right) / np.linalg.norm(right)
+    assert apart == pytest.approx(1.13, abs=0.005)
+    drawn = np.random.default_rng(0).standard_normal((100_000, 2)) @ A + [1, 2]
+    np.testing.assert_allclose(np.cov(drawn.T), right, rtol=0.02)
+
+
 def near(row):
     """Whether a run has found the Gaussian, and the two can no longer be told apart."""
     return (
