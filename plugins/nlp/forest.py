@@ -1,78 +1,79 @@
-"""All trees of a minibatch cut into leaves and levels by depth, as index arrays.
+"""All trees of a minibatch cut into leaves and levels by depth, as index arrays on the host.
 
-Holds no network: climb.py goes up the levels, and down again for the gradients.
+Holds no network: climb.py and rising.py go up the levels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Optional
 
 import numpy as np
 
-from dope.core.backend import mx, nd
 from dope.plugins.nlp.trees import Tree
 
 
 @dataclass(frozen=True)
 class Level:
-    """The words of one depth that have children, and how those below hang on them.
+    """The words of one depth that have children.
 
     Parameters
     ----------
     begin, end
         Their places among all words that have children.
     heads
-        int32 (k,): of each child that has children itself its head's place in this level; they
-        are the words of the level before this one, in their order. None in the first level.
-    sums
-        float32 (n, k): 1 where a word is the head of a child, else 0. None in the first level.
+        (k,): of each child that has children itself its head's place in this level. These
+        children are the words of the level before this one, in their order.
+    first, last
+        The places of the other children among all leaves.
     """
 
     begin: int
     end: int
-    heads: Any
-    sums: Any
+    heads: np.ndarray
+    first: int
+    last: int
 
 
 @dataclass(frozen=True)
 class Forest:
-    """Many trees: leaves first, in the order of their heads, then words with children by level.
+    """Many trees: words without children once for each different word, all others by level.
 
     Parameters
     ----------
     words
-        int32 (U,): numbers of the different words.
-    nodes
-        int32 (N,): the place in ``words`` of each word of each tree: leaves that have a head,
-        words that are whole trees, and from the deepest level up the I words with children.
+        int32 (U,): numbers of the different words, those that somewhere have children first, and
+        then 0 up to a multiple of 32: oneDNN prepares anew for each number of rows that it has not
+        seen.
+    tall
+        How many of them somewhere have children.
+    low
+        (V,): places in ``words`` of those that somewhere have no children.
+    high
+        (I,): the place in ``words`` of each word with children, from the deepest level up.
     leaves
-        How many leaves have a head.
-    singles
-        How many words are whole trees.
+        (M,): of each leaf that has a head its place in ``low``.
     heads
-        int32 (leaves,): of each leaf its head's place among the words with children.
-    sums
-        Sparse float32 (I, leaves): 1 where a word is the head of a leaf.
+        (M,): and its head's place in ``high``, in order.
     levels
         From the deepest to the roots; none where all trees are single words.
     order
-        int32 (R,): for each tree the place of its root among those with children, which come
-        first, and the single words; None where no tree is a single word.
+        (R,): for each tree the place of its root among those with children, which come first, and
+        the words of ``low``; None where no tree is a single word.
     """
 
-    words: Any
-    nodes: Any
-    leaves: int
-    singles: int
-    heads: Any
-    sums: Any
+    words: np.ndarray
+    tall: int
+    low: np.ndarray
+    high: np.ndarray
+    leaves: np.ndarray
+    heads: np.ndarray
     levels: list[Level]
-    order: Any
+    order: Optional[np.ndarray]
 
 
-def plant(trees: Sequence[Tree], index: Mapping[str, int], unknown: int, context: Any) -> Forest:
+def plant(trees: Sequence[Tree], index: Mapping[str, int], unknown: int) -> Forest:
     """Cut trees into levels.
 
     Parameters
@@ -83,12 +84,9 @@ def plant(trees: Sequence[Tree], index: Mapping[str, int], unknown: int, context
         Numbers of the known words.
     unknown
         Number of all other words.
-    context
-        Where the arrays go; the whole numbers are uploaded together.
     """
     find = index.get
     numbers = [find(word, unknown) for tree in trees for word in tree.words]
-    words, place = np.unique(numbers, return_inverse=True)
     sizes = np.array([len(tree) for tree in trees])
     start = np.repeat(np.cumsum(sizes) - sizes, sizes)  # (N,) where each word's tree begins
     heads = np.concatenate([tree.heads for tree in trees])
@@ -108,45 +106,35 @@ def plant(trees: Sequence[Tree], index: Mapping[str, int], unknown: int, context
     # Of words with children but roots: their head's place in the level that comes next
     inside = inner[: len(inner) - counts[-1:].sum()]
     over = rank[heads[inside]] - np.repeat(bounds[1:-1], counts[:-1])
+    words, place, tall = _different(numbers, inner)
+    low, of_leaf = np.unique(place[np.concatenate([leaf, single])], return_inverse=True)
     rank[inner] -= bounds[-2:-1].sum()  # roots with children now count from 0
-    rank[single] = np.arange(len(trees) - len(single), len(trees))
-    nodes = place[np.concatenate([leaf, single, inner])]
-    parts = [words, nodes, over_leaf, over, rank[root]]
-    ints = nd.array(np.concatenate(parts), ctx=context, dtype="int32")
-    ends = np.cumsum([len(part) for part in parts]).tolist()
-    return Forest(
-        words=ints[: ends[0]],
-        nodes=ints[ends[0] : ends[1]],
-        leaves=len(leaf),
-        singles=len(single),
-        heads=ints[ends[1] : ends[2]] if len(leaf) else None,
-        sums=_sparse(over_leaf, len(inner), context) if len(leaf) else None,
-        levels=_levels(over, bounds.tolist(), ints, ends[2], context),
-        order=ints[ends[3] : ends[4]] if len(single) else None,
-    )
+    rank[single] = of_leaf[len(leaf) :] + len(trees) - len(single)  # and leaves come after them
+    ends = bounds.tolist()
+    cuts = np.searchsorted(over_leaf, bounds).tolist()
+    levels = [
+        Level(begin, end, over[before:begin], first, last)
+        for before, begin, end, first, last in zip([0, *ends], ends, ends[1:], cuts, cuts[1:])
+    ]
+    order = rank[root] if len(single) else None
+    of_leaf = of_leaf[: len(leaf)]
+    return Forest(words, tall, low, place[inner], of_leaf, over_leaf, levels, order)
 
 
-def _levels(
-    over: np.ndarray, bounds: Sequence[int], ints: Any, first: int, context: Any
-) -> list[Level]:
-    """The levels; ``over`` is the heads of all but roots, and lies in ``ints`` from ``first``."""
-    pairs = list(zip(bounds, bounds[1:]))
-    sizes = [(c - b) * (b - a) for (a, b), (_, c) in zip(pairs, pairs[1:])]
-    offsets = np.cumsum([0, *sizes]).tolist()
-    flat = np.zeros(offsets[-1], np.float32)
-    for (a, b), offset in zip(pairs, offsets[:-1]):
-        flat[offset + over[a:b] * (b - a) + np.arange(b - a)] = 1
-    matrices = nd.array(flat, ctx=context) if sizes else None  # uploaded together
-    levels = [Level(*pair, None, None) for pair in pairs[:1]]
-    for (a, b), (_, c), offset, end in zip(pairs, pairs[1:], offsets, offsets[1:]):
-        sums = matrices[offset:end].reshape((c - b, b - a))
-        levels.append(Level(b, c, ints[first + a : first + b], sums))
-    return levels
+def _different(numbers: Sequence[int], inner: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """The different words, each word's place among them, and how many of them come first.
+
+    Those come first that are among the ``inner`` words.
+    """
+    words, place = np.unique(numbers, return_inverse=True)
+    tall = np.bincount(place[inner], minlength=len(words)) > 0
+    arranged = np.argsort(~tall, kind="stable")
+    words = np.pad(words[arranged].astype(np.int32), (0, -len(words) % 32))
+    return words, np.argsort(arranged)[place], int(tall.sum())
 
 
-def _sparse(heads: np.ndarray, rows: int, context: Any) -> Any:
-    """Sparse (rows, n): column j has a 1 in row heads[j]; heads are in order."""
-    n = len(heads)
-    starts = np.concatenate([[0], np.cumsum(np.bincount(heads, minlength=rows))])
-    parts = np.ones(n, np.float32), np.arange(n), starts
-    return mx.nd.sparse.csr_matrix(parts, shape=(rows, n), ctx=context)
+def sums(heads: np.ndarray, rows: int, dtype: type = np.float32) -> np.ndarray:
+    """(rows, n): 1 in row heads[j] of column j, else 0; times children it is sums of theirs."""
+    found = np.zeros((rows, len(heads)), dtype)
+    found[heads, np.arange(len(heads))] = 1
+    return found

@@ -1,211 +1,105 @@
-"""The Tree-LSTM's arithmetic, level by level: up from the leaves, and down for the gradients.
+"""The way up through a forest in MXNet's operators: on GPUs, or where the engine is a threaded one.
 
-Holds blocks without parameters; climb.py calls them on the arrays of a forest.
+Holds the cell that is compiled, and no gradient: MXNet finds it. On CPU climb.py is faster.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from dope.core.backend import mx
+import numpy as np
+
+from dope.core.backend import mx, nd
+from dope.plugins.nlp.forest import Forest, sums
 
 
-def _cell(F: Any, iou: Any, kept: Any, H: int) -> tuple[Any, ...]:
-    """sigmoid of i and o (n, 2H), then u, tanh(c), c and h (n, H), of what goes into i, o and u.
+class Leaves(mx.gluon.HybridBlock):
+    """States of words without children.
 
-    ``kept`` is what the forget gates have kept of the children's c, None where there are none.
+    A state is h, c and U_f h side by side, (..., 3H).
     """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+    def hybrid_forward(self, F: Any, iou: Any, forget_weight: Any) -> Any:
+        """States (V, 3H) from what words give to i, o and u (V, 3H)."""
+        return _state(F, iou, None, forget_weight, self.hidden)
+
+
+class Step(mx.gluon.HybridBlock):
+    """From the states of one level to those of the level above it."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+    def hybrid_forward(
+        self,
+        F: Any,
+        iou: Any,
+        f: Any,
+        states: Any,
+        heads: Any,
+        sums: Any,
+        sum_weight: Any,
+        forget_weight: Any,
+    ) -> Any:
+        """States (n, 3H) of a level, from those of all its children (m, 3H)."""
+        H = self.hidden
+        h, c, below = [F.slice_axis(states, axis=1, begin=i * H, end=i * H + H) for i in range(3)]
+        gate = F.Activation(F.take(f, heads) + below, act_type="sigmoid")  # (m, H)
+        both = F.dot(sums, F.concat(h, gate * c, dim=1))  # (n, 2H)
+        h = F.slice_axis(both, axis=1, begin=0, end=H)
+        c = F.slice_axis(both, axis=1, begin=H, end=2 * H)
+        below = F.FullyConnected(h, sum_weight, no_bias=True, num_hidden=3 * H)
+        return _state(F, iou + below, c, forget_weight, H)
+
+
+def _state(F: Any, iou: Any, kept: Any, forget_weight: Any, H: int) -> Any:
+    """h, c and U_f h side by side, of gates before their nonlinearity and what f has kept."""
     io = F.Activation(F.slice_axis(iou, axis=1, begin=0, end=2 * H), act_type="sigmoid")
     u = F.Activation(F.slice_axis(iou, axis=1, begin=2 * H, end=3 * H), act_type="tanh")
     c = F.slice_axis(io, axis=1, begin=0, end=H) * u
     if kept is not None:
         c = c + kept
-    bent = F.Activation(c, act_type="tanh")
-    h = F.slice_axis(io, axis=1, begin=H, end=2 * H) * bent
-    return io, u, bent, c, h
+    h = F.slice_axis(io, axis=1, begin=H, end=2 * H) * F.Activation(c, act_type="tanh")
+    below = F.FullyConnected(h, forget_weight, no_bias=True, num_hidden=H)
+    return F.concat(h, c, below, dim=1)
 
 
-def _products(F: Any, h: Any, sum_weight: Any, forget_weight: Any, H: int) -> tuple[Any, Any]:
-    """What the head's gates get of a child: U h of i, o and u (n, 3H), and of f (n, H)."""
-    return (
-        F.FullyConnected(h, sum_weight, no_bias=True, num_hidden=3 * H),
-        F.FullyConnected(h, forget_weight, no_bias=True, num_hidden=H),
-    )
+def rise(
+    forest: Forest, leaves: Leaves, step: Step, gates: Any, sum_weight: Any, forget_weight: Any
+) -> Any:
+    """What `climb.Climb` returns, from the same arrays, by the two blocks."""
+    context, H = gates.context, step.hidden
 
+    def rows(array: Any, places: np.ndarray) -> Any:
+        return nd.take(array, nd.array(places, ctx=context, dtype="int32"))
 
-class Cell(mx.gluon.HybridBlock):
-    """States of words, from what goes into their gates.
-
-    Parameters
-    ----------
-    hidden
-        H.
-    """
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.hidden = hidden
-
-    def hybrid_forward(self, F: Any, gates: Any, kept: Any = None) -> Any:
-        """Of gates (n, 3H or more) and, but for leaves, ``kept`` (n, H), as in `_cell`."""
-        return _cell(F, gates, kept, self.hidden)
-
-
-class Gifts(mx.gluon.HybridBlock):
-    """What leaves that have a head give to it.
-
-    Parameters
-    ----------
-    hidden
-        H.
-    """
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.hidden = hidden
-
-    def hybrid_forward(
-        self, F: Any, h: Any, c: Any, f: Any, heads: Any, sum_weight: Any, forget_weight: Any
-    ) -> Any:
-        """U h (n, 3H), f c (n, H) and f (n, H)."""
-        below, forget = _products(F, h, sum_weight, forget_weight, self.hidden)
-        gate = F.Activation(F.take(f, heads) + forget, act_type="sigmoid")
-        return below, gate * c, gate
-
-
-class Rise(mx.gluon.HybridBlock):
-    """From the deepest level to the roots, through a number of levels that is fixed: 2 or more.
-
-    Parameters
-    ----------
-    hidden
-        H.
-    levels
-        How many.
-    """
-
-    def __init__(self, hidden: int, levels: int) -> None:
-        super().__init__()
-        self.hidden, self.levels = hidden, levels
-
-    def hybrid_forward(self, F: Any, sum_weight: Any, forget_weight: Any, *given: Any) -> Any:
-        """States of the words with children, in order of levels; then their forget gates (K, H).
-
-        ``given`` is for each level: what goes into the gates i, o and u without inner children
-        (n, 3H), and into c (n, H); and for all but the first f's part of these words (n, H),
-        heads (k,) and sums (n, k).
-        """
-        H = self.hidden
-        states = [_cell(F, given[0], given[1], H)]
-        gates = []
-        for level in range(1, self.levels):
-            iou, kept, f, heads, sums = given[5 * level - 3 : 5 * level + 2]
-            c, h = states[-1][3:]
-            below, forget = _products(F, h, sum_weight, forget_weight, H)
-            gates.append(F.Activation(F.take(f, heads) + forget, act_type="sigmoid"))
-            kept = kept + F.dot(sums, gates[-1] * c)
-            states.append(_cell(F, iou + F.dot(sums, below), kept, H))
-        joined = [F.concat(*parts, dim=0) for parts in zip(*states)]
-        return (*joined, F.concat(*gates, dim=0))
-
-
-class Slopes(mx.gluon.HybridBlock):
-    """Derivatives that the way down multiplies with, of any number of words at once.
-
-    Parameters
-    ----------
-    hidden
-        H.
-    """
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.hidden = hidden
-
-    def hybrid_forward(self, F: Any, io: Any, u: Any, bent: Any) -> Any:
-        """(n, 4H) of what goes into i, o and u, and c's own 1; (n, H) of c, by that of h."""
-        H = self.hidden
-        slope = io * (1 - io)
-        i, o = (F.slice_axis(io, axis=1, begin=k * H, end=k * H + H) for k in range(2))
-        by_i, by_o = (F.slice_axis(slope, axis=1, begin=k * H, end=k * H + H) for k in range(2))
-        by_u = i * (1 - F.square(u))
-        slopes = F.concat(u * by_i, bent * by_o, by_u, F.ones_like(u), dim=1)
-        return slopes, o * (1 - F.square(bent))
-
-
-def own(F: Any, dc: Any, dh: Any, slopes: Any) -> Any:
-    """Gradients of what goes into i, o and u, and of c (n, 4H), of those of c and h (n, H)."""
-    return F.concat(dc, dh, dc, dc, dim=1) * slopes
-
-
-def _fall(F: Any, below: Any, by_forget: Any, gate: Any, H: int) -> tuple[Any, Any, Any]:
-    """Gradients of children from those of their heads' gates and c, side by side (k, 4H).
-
-    Of U h of i, o, u and f (k, 4H), of that of f (k, H), and of c (k, H).
-    """
-    dc = F.slice_axis(below, axis=1, begin=3 * H, end=4 * H)
-    forget = dc * by_forget
-    products = F.concat(F.slice_axis(below, axis=1, begin=0, end=3 * H), forget, dim=1)
-    return products, forget, dc * gate
-
-
-class Fall(mx.gluon.HybridBlock):
-    """From the gradients of the roots' h to those of all words with children, on 2 levels or more.
-
-    Parameters
-    ----------
-    hidden
-        H.
-    levels
-        How many.
-    """
-
-    def __init__(self, hidden: int, levels: int) -> None:
-        super().__init__()
-        self.hidden, self.levels = hidden, levels
-
-    def hybrid_forward(self, F: Any, dh: Any, weight: Any, *given: Any) -> Any:
-        """Gradients of gates and c (I, 4H), in order of levels; of U h (K, 4H), and of f (I', H).
-
-        ``weight`` is U transposed (H, 4H). ``given`` is for each level, roots first, the two
-        slopes; and for all but the deepest heads (k,), sums (n, k), the slope of f (k, H) and f
-        (k, H). I' leaves the deepest level out.
-        """
-        H, dc = self.hidden, None
-        found, products, forgets = [], [], []
-        for level in range(self.levels):
-            slopes, by_h, *rest = given[6 * level : 6 * level + 6]
-            carried = dh * by_h
-            dc = carried if dc is None else dc + carried
-            found.append(own(F, dc, dh, slopes))
-            if level + 1 < self.levels:
-                heads, sums, by_forget, gate = rest
-                below = F.take(found[-1], heads)
-                product, forget, dc = _fall(F, below, by_forget, gate, H)
-                products.append(product)
-                forgets.append(F.dot(sums, forget))
-                dh = F.FullyConnected(product, weight, no_bias=True, num_hidden=H)
-        return tuple(F.concat(*each[::-1], dim=0) for each in (found, products, forgets))
-
-
-class FallToLeaves(mx.gluon.HybridBlock):
-    """From the gradients of words with children to those of the leaves below them.
-
-    Parameters
-    ----------
-    hidden
-        H.
-    """
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.hidden = hidden
-
-    def hybrid_forward(
-        self, F: Any, found: Any, weight: Any, heads: Any, c: Any, gate: Any
-    ) -> tuple[Any, ...]:
-        """Gradients of U h (n, 4H), of f (n, H), of c and of h (n, H)."""
-        by_forget = c * gate * (1 - gate)
-        products, forget, dc = _fall(F, F.take(found, heads), by_forget, gate, self.hidden)
-        dh = F.FullyConnected(products, weight, no_bias=True, num_hidden=self.hidden)
-        return products, forget, dc, dh
+    low = nd.slice_axis(rows(gates, forest.low), axis=1, begin=0, end=3 * H)
+    ground = leaves(low, forget_weight)
+    states: Any = None
+    for level in forest.levels:
+        begin, end, first, last = level.begin, level.end, level.first, level.last
+        below = [] if states is None else [states]
+        if first < last:
+            below.append(rows(ground, forest.leaves[first:last]))
+        children = below[0] if len(below) == 1 else nd.concat(*below, dim=0)  # (m, 3H)
+        heads = np.concatenate([level.heads, forest.heads[first:last] - begin])
+        own = rows(gates, forest.high[begin:end])  # (n, 4H)
+        states = step(
+            nd.slice_axis(own, axis=1, begin=0, end=3 * H),
+            nd.slice_axis(own, axis=1, begin=3 * H, end=4 * H),
+            children,
+            nd.array(heads, ctx=context, dtype="int32"),
+            nd.array(sums(heads, end - begin), ctx=context),
+            sum_weight,
+            forget_weight,
+        )
+    if states is None:
+        states = ground
+    elif forest.order is not None:
+        states = nd.concat(states, ground, dim=0)
+    return nd.slice_axis(states, axis=1, begin=0, end=H)

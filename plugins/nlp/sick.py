@@ -71,9 +71,11 @@ class PairBatches:
         order = np.arange(len(self.pairs))
         if self.shuffle and rng is not None:
             rng.shuffle(order)
+        targets = nd.array(self.targets[order])  # uploaded together
+        places = order.tolist()
         for start in range(skip * self.batch_size, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
-            yield [self.pairs[i] for i in rows.tolist()], nd.array(self.targets[rows])
+            end = min(start + self.batch_size, len(order))
+            yield [self.pairs[i] for i in places[start:end]], targets[start:end]
 
 
 def distributions(scores: np.ndarray) -> np.ndarray:

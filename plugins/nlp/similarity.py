@@ -20,7 +20,7 @@ from dope.plugins.nlp import tree_plots
 class Head(mx.gluon.HybridBlock):
     """Scores of the grades of likeness from the states of two sentences.
 
-    With the states a and b of shape (n, H)::
+    With the states a and b of shape (n, H), one below the other::
 
         s = sigmoid(W1 (a b) + W2 |a - b| + b1)
         logits = W3 s + b3
@@ -51,8 +51,9 @@ class Head(mx.gluon.HybridBlock):
             classes, in_units=similarity, weight_initializer=mx.init.Xavier()
         )
 
-    def hybrid_forward(self, F: Any, left: Any, right: Any) -> Any:
-        """Logits (n, K)."""
+    def hybrid_forward(self, F: Any, states: Any) -> Any:
+        """Logits (n, K) of states (2n, H): first the left ones, then the right ones."""
+        left, right = F.split(states, num_outputs=2, axis=0)
         both = F.concat(left * right, F.abs(left - right), dim=1)  # (n, 2H)
         if self.dropout:
             both = F.Dropout(both, p=self.dropout)
@@ -94,6 +95,12 @@ class TreeSimilarity(Task):
             "trainer": {"epochs": 2, "batch_size": 10},
         },
     }
+
+    def build(self) -> Any:
+        """The network; the loss is compiled by itself, since trees cannot be traced with it."""
+        if isinstance(self.criterion, mx.gluon.HybridBlock):
+            self.criterion.hybridize()
+        return super().build()
 
     def loss(self, nets: Any, shard: Any, carry: Any) -> Any:
         """Divergence of the predicted from the true distribution (n,)."""

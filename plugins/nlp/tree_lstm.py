@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Optional
 
-from dope.core.backend import mx, nd
+from dope.core.backend import mx, nd, synchronous
 from dope.core.errors import ConfigError
-from dope.plugins.nlp.climb import Blocks, Climb
+from dope.plugins.nlp.climb import Climb
 from dope.plugins.nlp.forest import plant
+from dope.plugins.nlp.rising import Leaves, Step, rise
 from dope.plugins.nlp.similarity import Head
 from dope.plugins.nlp.trees import Tree
 from dope.plugins.nlp.vectors import UNKNOWN, Given, read_vectors
@@ -21,20 +22,18 @@ TOGETHER = 64  # trees that go through the levels together: the matrices of sums
 
 
 class Words(mx.gluon.HybridBlock):
-    """What words give to the gates: computed once for each word, then laid out for all nodes."""
+    """What words give to the gates: computed once for each different word."""
 
     def __init__(self, hidden: int, dropout: float) -> None:
         super().__init__()
         self.hidden, self.dropout = hidden, dropout
 
-    def hybrid_forward(
-        self, F: Any, words: Any, nodes: Any, embedding: Any, weight: Any, bias: Any
-    ) -> Any:
-        """W x + b of i, o, u and f (N, 4H), of words (U,) and the nodes' places in them (N,)."""
+    def hybrid_forward(self, F: Any, words: Any, embedding: Any, weight: Any, bias: Any) -> Any:
+        """W x + b of i, o, u and f (U, 4H), of words (U,)."""
         x = F.take(embedding, words)  # (U, D)
         if self.dropout:
             x = F.Dropout(x, p=self.dropout)
-        return F.take(F.FullyConnected(x, weight, bias, num_hidden=4 * self.hidden), nodes)
+        return F.FullyConnected(x, weight, bias, num_hidden=4 * self.hidden)
 
 
 class TreeLSTM(mx.gluon.Block):
@@ -119,11 +118,11 @@ class TreeLSTM(mx.gluon.Block):
             self.sum_weight = get("sum_weight", shape=(3 * hidden, hidden), init=mx.init.Xavier())
             self.forget_weight = get("forget_weight", shape=(hidden, hidden), init=mx.init.Xavier())
             self.head = Head(hidden, similarity, len(dataset.classes), head_dropout)
-        self._words, self._blocks = Words(hidden, dropout), Blocks(hidden)
+        self._words, self._leaves, self._step = Words(hidden, dropout), Leaves(hidden), Step(hidden)
 
     def hybridize(self, active: bool = True, **kwargs: Any) -> None:
         """Compile the parts. Without static memory: no two minibatches have the same shapes."""
-        for part in (self._words, self._blocks, self.head):
+        for part in (self._words, self._leaves, self._step, self.head):
             part.hybridize(active)
 
     def forward(self, pairs: Sequence[Any], context: Any) -> Any:
@@ -136,9 +135,7 @@ class TreeLSTM(mx.gluon.Block):
         context
             Where it is computed; trees lie nowhere.
         """
-        n = len(pairs)
-        h = self.encode([p.left for p in pairs] + [p.right for p in pairs], context)
-        return self.head(h[:n], h[n:])
+        return self.head(self.encode([p.left for p in pairs] + [p.right for p in pairs], context))
 
     def encode(self, trees: Sequence[Tree], context: Any) -> Any:
         """h (R, H) at the roots of R trees."""
@@ -150,12 +147,19 @@ class TreeLSTM(mx.gluon.Block):
 
     def _by_depth(self, trees: Sequence[Tree], context: Any) -> Any:
         """h (R, H) at the roots, all trees together."""
-        forest = plant(trees, self.index, 0, context)
-        weights = [p.data(context) for p in (self.embedding, self.weight, self.bias)]
-        gates = self._words(forest.words, forest.nodes, *weights)
+        forest = plant(trees, self.index, 0)
+        words = nd.from_numpy(forest.words).as_in_context(context)
+        gates = self._words(
+            words, *(p.data(context) for p in (self.embedding, self.weight, self.bias))
+        )
         recurrent = (p.data(context) for p in (self.sum_weight, self.forget_weight))
-        h = Climb(forest, self._blocks)(gates, *recurrent)
-        return h if forest.order is None else nd.take(h, forest.order)
+        if synchronous(context):
+            h = Climb(forest)(gates, *recurrent)
+        else:
+            h = rise(forest, self._leaves, self._step, gates, *recurrent)
+        if forest.order is None:
+            return h
+        return nd.take(h, nd.array(forest.order, ctx=context, dtype="int32"))
 
     def _recursive(self, tree: Tree, context: Any) -> Any:
         """h (1, H) at the root of one tree, word by word."""
