@@ -86,7 +86,8 @@ class Climb(mx.autograd.Function):
         forest, low, H, given = self.forest, self.low, self.H, _host(dh)
         shapes = self.shape, *(each.shape for each in self.weights)
         made, (gates, d_sum, d_forget) = zip(*(_made(shape, dh) for shape in shapes))
-        low_dc, low_dh = 0, np.zeros_like(low.h)
+        low_dc: Any = 0
+        low_dh = np.zeros_like(low.h)
         if forest.order is not None:
             low_dh += given[len(given) - len(low.h) :]
         if forest.levels:

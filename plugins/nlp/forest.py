@@ -135,6 +135,6 @@ def _different(numbers: Sequence[int], inner: np.ndarray) -> tuple[np.ndarray, n
 
 def sums(heads: np.ndarray, rows: int, dtype: type = np.float32) -> np.ndarray:
     """(rows, n): 1 in row heads[j] of column j, else 0; times children it is sums of theirs."""
-    found = np.zeros((rows, len(heads)), dtype)
+    found: np.ndarray = np.zeros((rows, len(heads)), dtype)
     found[heads, np.arange(len(heads))] = 1
     return found
