@@ -85,17 +85,17 @@ def pruning(path: Path, curve: Sequence[tuple[float, float]], ratio: np.ndarray)
                 color=INK, ha="right" if x else "left",
             )  # fmt: skip
     left.set(xlabel="weights set to zero", ylabel="accuracy")
-    left.margins(y=0.2)
+    left.set_ylim(min(0.9, accuracy.min() - 0.1), 1.02)
     left.xaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     dress(right, f"Signal to noise of {len(ratio):,} weights")
     decibel = 20 * np.log10(np.maximum(ratio, 1e-6))
-    low, high = np.quantile(decibel, [0.001, 1.0])
+    low, high = np.median(decibel) - 40, decibel.max()  # all below is in the first bar
     right.hist(np.clip(decibel, low, high), 60, color=BLUE, alpha=0.7)
-    for mark in (0.75, 0.95):
+    for mark, side in ((0.75, "right"), (0.95, "left")):
         at = np.quantile(decibel, mark)
         right.axvline(at, color=ORANGE, linewidth=1)
         right.text(
-            at, 0.97, f" {mark:.0%}".replace("%", " %"), color=ORANGE, fontsize=9, va="top",
+            at, 0.97, f"  {100 * mark:g} %  ", color=ORANGE, fontsize=9, va="top", ha=side,
             transform=right.get_xaxis_transform(),
         )  # fmt: skip
     right.set(xlabel="|mean| / standard deviation, in decibels", ylabel="weights")

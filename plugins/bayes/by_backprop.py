@@ -17,7 +17,8 @@ from dope.core.metrics import METRICS, Sum
 from dope.core.task import Task, compiled
 from dope.plugins.bayes.noise import Noise, normal
 from dope.plugins.bayes.priors import GaussianPrior, MixturePrior, positive
-from dope.plugins.bayes.variational import Variational, space
+from dope.plugins.bayes.recipe import space
+from dope.plugins.bayes.variational import Variational
 
 DRAWN = 7919  # begins the seeds of predictions: the same networks each time
 
@@ -61,6 +62,7 @@ class ByBackprop(Task):
     """
 
     metrics: ClassVar[Any] = ()
+    threads: ClassVar[Optional[int]] = 1  # the next step's noise has the other core
 
     def __init__(
         self,
@@ -95,7 +97,7 @@ class ByBackprop(Task):
         )
 
     def data(self, split: str) -> Any:
-        """The data set's batches; for training, each with its examples' shares of the divergence."""
+        """The data set's batches; those for training with shares of the divergence."""
         batches = super().data(split)
         if split != "train" or batches is None:
             return batches
@@ -109,19 +111,14 @@ class ByBackprop(Task):
     def loss(self, nets: Any, shard: Any, carry: Any) -> Any:
         """Of inputs, targets, shares of the divergence, and noise of layers where that is drawn."""
         x, target, share, *noises = shard
-        F, posterior = space(x), nets.posterior(x)
-        sites = len(noises) // self.samples
-        drawn = [
-            nets.weights(x, posterior, s)
-            for s in range(self.samples if self.prior.sampled or not self.local else 0)
-        ]
+        F, sites = space(x), len(noises) // self.samples
+        posterior, drawn, divergence = nets.sample(x, self.prior, self.samples, local=self.local)
         outputs = [
-            nets.output_locally(x, posterior, noises[s * sites : (s + 1) * sites], s)
+            nets.output_locally(x, posterior, noises[s * sites : (s + 1) * sites], weights)
             if self.local
-            else nets.output(x, drawn[s])
-            for s in range(self.samples)
+            else nets.output(x, weights)
+            for s, weights in enumerate(drawn)
         ]
-        divergence = self.prior.divergence(x, posterior, drawn, nets.size)  # (1,)
         nll = sum(self.nll(output, target) for output in outputs) / self.samples
         found = {
             "loss": nll + F.broadcast_mul(share, divergence),
@@ -137,7 +134,8 @@ class ByBackprop(Task):
         nets, n = engine.nets, batch_length(batch)
         sites = [(n, *site) for site in nets.recipe.sites] * self.samples if self.local else []
         sizes = [int(np.prod(shape)) for shape in sites]
-        sets = self.samples if not self.local or self.prior.sampled or nets.mixed else 0
+        drawn = not self.local or self.prior.sampled or len(nets.local) < nets.arrays
+        sets = self.samples if drawn else 0
         values = self._noise.draw(sum(sizes) + sets * nets.size)
         for s in range(sets):
             nets.fill(values[s * nets.size : (s + 1) * nets.size], s)
@@ -227,12 +225,16 @@ class Shared:
         return self._with_shares(self.batches.epoch(rng, skip), skip)
 
     def _with_shares(self, stream: Any, first: int) -> Iterator[Any]:
-        total = len(self.batches)
+        total, made = len(self.batches), None
         for i, (x, target) in enumerate(stream, first + 1):
             n = batch_length(target)
             if self.weighting == "paper":
                 share = 2.0**-i / (1 - 2.0**-total) / n
             else:
                 share = 1.0 / self.batches.examples
-            shares = np.full(n, share * self.strength, np.float32)  # of late batches it may be 0
-            yield x, target, nd.array(shares, ctx=target.context)
+            if made is None or made[0] != (n, share):  # the same array while nothing changes
+                shares = np.full(
+                    n, share * self.strength, np.float32
+                )  # of late batches it may be 0
+                made = (n, share), nd.array(shares, ctx=target.context)
+            yield x, target, made[1]

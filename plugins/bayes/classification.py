@@ -30,10 +30,10 @@ class BayesianClassifier(ByBackprop):
     }
     profiles: ClassVar[Mapping[str, Any]] = {
         "quick": {
-            "task": {"sigma": 0.1, "local": True},
+            "task": {"sigma": 0.3, "local": True, "strength": 0.05},
             "model": {"name": "vision.mlp", "hidden": [200, 200]},
-            "optimizer": {"name": "adam", "learning_rate": 0.003},
-            "trainer": {"epochs": 60, "batch_size": 64, "schedule": "cosine", "evaluate_every": 10},
+            "optimizer": {"name": "adam", "learning_rate": 0.005},
+            "trainer": {"epochs": 40, "batch_size": 64, "schedule": "cosine", "evaluate_every": 10},
         },
         "book": {
             "task": {"prior": "mixture", "sigma2": 0.01},

@@ -117,6 +117,11 @@ class Recipe:
         return _output(found[self._head[0]], self._head[1])
 
 
+def space(x: Any) -> Any:
+    """The operators for what ``x`` is: ``mx.sym`` or ``mx.nd``."""
+    return mx.sym if isinstance(x, mx.sym.Symbol) else mx.nd
+
+
 def _traced(net: Any) -> Any:
     if not isinstance(net, mx.gluon.HybridBlock):
         raise ConfigError(

@@ -14,7 +14,9 @@ import numpy as np
 
 from dope.core.backend import HostView, mx, nd, synchronous
 from dope.core.task import parameters
-from dope.plugins.bayes.recipe import Gaussian, Recipe
+from dope.plugins.bayes import fused
+from dope.plugins.bayes.priors import Prior
+from dope.plugins.bayes.recipe import Gaussian, Recipe, space
 
 
 class Spreads(mx.gluon.HybridBlock):
@@ -52,8 +54,8 @@ class Variational(mx.gluon.HybridBlock):
     ----------
     mu, rho : HybridBlock
         Hold the parameters; in a checkpoint they are ``mu.NAME`` and ``rho.NAME``.
-    size : int
-        Number of weights.
+    size, arrays : int
+        Number of weights, and of the arrays that they are in.
 
     Notes
     -----
@@ -83,12 +85,14 @@ class Variational(mx.gluon.HybridBlock):
             }
             for s in range(samples)
         ]
+        self._views: dict[int, tuple[Any, HostView]] = {}
+        self.arrays = len(self._learned)
         self.size = sum(math.prod(p.shape) for p in self._learned.values())
 
     @property
-    def mixed(self) -> bool:
-        """Whether some weights are drawn even where the outputs of layers are."""
-        return any(p.name not in self.recipe.local for p in self._learned.values())
+    def local(self) -> frozenset[str]:
+        """Names of weights in whose place outputs of layers can be drawn."""
+        return frozenset(k for k, p in self._learned.items() if p.name in self.recipe.local)
 
     def posterior(self, x: Any) -> dict[str, tuple[Any, Any]]:
         """Mean and standard deviation of each weight, on the context of ``x`` or as symbols."""
@@ -108,28 +112,76 @@ class Variational(mx.gluon.HybridBlock):
         return self.recipe(space(x), x, self._by_name(x, weights))
 
     def output_locally(
-        self, x: Any, posterior: Mapping[str, Any], noises: Sequence[Any], sample: int = 0
+        self,
+        x: Any,
+        posterior: Mapping[str, Any],
+        noises: Sequence[Any],
+        weights: Mapping[str, Any],
     ) -> Any:
         """The same with the outputs of layers drawn in place of weights, anew for each example.
-
-        Weights that are not those of one dense or convolutional layer are drawn all the same.
 
         Parameters
         ----------
         x, posterior
-            Inputs, and what `posterior` gives.
+            Inputs, and mean and standard deviation of each weight.
         noises
             Standard normal values, (n, ...) for each of ``recipe.sites``.
-        sample
-            Set of noise for the other weights.
+        weights
+            Samples of those weights that are not of one dense or convolutional layer.
         """
-        F = space(x)
-        local = {k for k, p in self._learned.items() if p.name in self.recipe.local}
-        drawn = self.weights(x, {k: v for k, v in posterior.items() if k not in local}, sample)
-        for k in local:
+        F, values = space(x), dict(weights)
+        for k in self.local:
             mu, sigma = posterior[k]
-            drawn[k] = Gaussian(mu, F.square(sigma))
-        return self.recipe(F, x, self._by_name(x, drawn), noises)
+            values[k] = Gaussian(mu, F.square(sigma))
+        return self.recipe(F, x, self._by_name(x, values), noises)
+
+    def sample(
+        self, x: Any, prior: Prior, sets: int, *, local: bool
+    ) -> tuple[dict[str, Any], list[dict[str, Any]], Any]:
+        """Draw weights and compare them with a prior.
+
+        Parameters
+        ----------
+        x
+            The inputs; says where to compute.
+        prior
+            What the weights are compared with.
+        sets
+            How many sets of noise are taken.
+        local
+            Whether outputs of layers are drawn in place of their weights.
+
+        Returns
+        -------
+        posterior, weights, divergence
+            Mean and standard deviation by name; sets of weights by name, without those whose
+            outputs are drawn unless the prior asks for them; and KL(q || p), (1,).
+        """
+        if not self._synchronous:
+            posterior = self.posterior(x)
+            drawn = [self.weights(x, posterior, s) for s in range(sets)]
+            return posterior, drawn, prior.divergence(x, posterior, drawn, self.size)
+        posterior, drawn, total = {}, [{} for _ in range(sets)], prior.offset(self.size)
+        without = self.local if local and not prior.sampled else frozenset()
+        for names, taken in ((without, 0), (self._learned.keys() - without, sets)):
+            order = [k for k in self._learned if k in names]  # the same in every process
+            if not order:
+                continue
+            rho = parameters(self.rho)
+            pairs = [(_value(self._learned[k], x), _value(rho[k], x)) for k in order]
+            noise = [[_value(self._noise[s][k], x) for k in order] for s in range(taken)]
+            found, weights, part = fused.sample(prior.terms, pairs, noise, spread=local)
+            posterior.update({k: (mu, s) for k, (mu, _), s in zip(order, pairs, found)})
+            for one, arrays in zip(drawn, weights):
+                one.update(zip(order, arrays))
+            total = part + total
+        return posterior, drawn, total
+
+    @property
+    def _synchronous(self) -> bool:
+        """Whether NumPy may work on the parameters' memory."""
+        first = next(iter(self._learned.values()))
+        return first.dtype == "float32" and all(synchronous(c) for c in first.list_ctx())
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         """What the network of the first set of noise makes of ``x``."""
@@ -148,10 +200,16 @@ class Variational(mx.gluon.HybridBlock):
             part = values[start : start + count]
             for array in parameter.list_data():
                 if synchronous(array.context):
-                    HostView(array)()[:] = part
+                    self._view(array)[:] = part
                 else:
                     array[:] = nd.array(part.reshape(parameter.shape), ctx=array.context)
             start += count
+
+    def _view(self, array: Any) -> np.ndarray:
+        known = self._views.get(id(array))
+        if known is None or known[0] is not array:
+            known = self._views[id(array)] = array, HostView(array)
+        return known[1]()
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Means and standard deviations of all weights, (size,) each."""
@@ -168,11 +226,6 @@ class Variational(mx.gluon.HybridBlock):
             part = values[start : start + count].reshape(parameter.shape)
             parameter.set_data(nd.array(part, dtype=part.dtype))
             start += count
-
-
-def space(x: Any) -> Any:
-    """The operators for what ``x`` is: ``mx.sym`` or ``mx.nd``."""
-    return mx.sym if isinstance(x, mx.sym.Symbol) else nd
 
 
 def _value(parameter: Any, x: Any) -> Any:

@@ -93,7 +93,9 @@ def test_any_convolutional_network_is_wrapped(batch_norm):
     np.testing.assert_allclose(net(x).asnumpy(), made(x).asnumpy(), rtol=1e-5, atol=1e-6)
     learned = {k for k, p in parameters(made).items() if p.grad_req != "null"}
     assert {k[4:] for k in parameters(net) if k.startswith("rho.")} == learned
-    assert net.mixed == batch_norm  # its scales are of no layer whose outputs could be drawn
+    assert (
+        len(net.local) < net.arrays
+    ) == batch_norm  # its scales are of no layer whose outputs could be drawn
 
 
 def convolution():
@@ -117,7 +119,7 @@ def test_outputs_drawn_locally_have_the_moments_of_sampled_weights(make):
         direct.append(net(x).asnumpy()[0])
     many = nd.broadcast_to(x, (n, 1, 8, 8))
     noises = [nd.array(rng.normal(size=(n, *site))) for site in net.recipe.sites]
-    local = net.output_locally(many, net.posterior(many), noises).asnumpy()
+    local = net.output_locally(many, net.posterior(many), noises, {}).asnumpy()
     error = np.std(direct, axis=0) / np.sqrt(n)
     assert (np.abs(np.mean(direct, axis=0) - local.mean(axis=0)) < 6 * error).all()
     np.testing.assert_allclose(np.std(direct, axis=0), local.std(axis=0), rtol=0.1)
@@ -130,7 +132,7 @@ def test_local_moments_of_a_linear_layer_are_exact():
     x = rng.normal(size=(3, 4)).astype("float32")
     mean, deviation = net.moments()
     noise = np.array([[0.0], [1.0], [-2.0]], "float32")
-    found = net.output_locally(nd.array(x), net.posterior(nd.array(x)), [nd.array(noise)])
+    found = net.output_locally(nd.array(x), net.posterior(nd.array(x)), [nd.array(noise)], {})
     variance = x**2 @ deviation[:4] ** 2 + deviation[4] ** 2
     expected = x @ mean[:4] + mean[4] + np.sqrt(variance) * noise[:, 0]
     np.testing.assert_allclose(found.asnumpy()[:, 0], expected, rtol=1e-5)
@@ -167,6 +169,43 @@ def test_divergence_from_the_mixture_is_that_of_many_samples(perceptron):
     p = 0.25 * stats.norm.pdf(w, 0, 0.75) + 0.75 * stats.norm.pdf(w, 0, 0.1)
     expected = -np.log(p).sum() - stats.norm.entropy(0, deviation).sum()
     assert found[-1] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("prior", [GaussianPrior(0.3), MixturePrior(0.25, 0.75, 0.1)])
+@pytest.mark.parametrize("local", [False, True])
+def test_one_operator_in_numpy_computes_what_mxnets_do(monkeypatch, prior, local):
+    """Values and gradients, for rho from far below to far above."""
+    mx.random.seed(6)
+    net = wrapped(CNN(IMAGES, channels=(3, 4), dense=5, batch_norm=True), samples=2)
+    rng = np.random.default_rng(0)
+    for p in net.rho.collect_params().values():
+        p.set_data(nd.array(rng.uniform(-9, 1, p.shape)))
+    net.rho.collect_params().values().__iter__().__next__().data()[0] = 30.0
+    for s in range(2):
+        net.fill(normal(s, net.size), s)
+    x = nd.array(rng.normal(size=(2, 1, 8, 8)))
+    ways = []
+    for synchronous in (True, False):
+        monkeypatch.setattr(Variational, "_synchronous", synchronous)
+        with mx.autograd.record():
+            posterior, drawn, divergence = net.sample(x, prior, 2, local=local)
+            total = 0.01 * divergence
+            for i, k in enumerate(posterior):
+                for s, weights in enumerate(drawn):
+                    if k in weights:
+                        total = total + ((i + s + 1) * weights[k]).sin().sum()
+                if local:
+                    total = total + (posterior[k][1] * (i + 1)).sum()
+        total.backward()
+        learned = {k: p for k, p in parameters(net).items() if p.grad_req != "null"}
+        gradients = {k: p.grad().asnumpy().copy() for k, p in learned.items()}
+        ways.append((divergence.asscalar(), total.asscalar(), gradients))
+    (kl, value, found), (kl_plain, value_plain, expected) = ways
+    assert kl == pytest.approx(kl_plain, rel=1e-5)
+    if not local or prior.sampled:  # else MXNet's way draws all weights and so adds more up
+        assert value == pytest.approx(value_plain, rel=1e-4)
+        for k, each in expected.items():
+            np.testing.assert_allclose(found[k], each, rtol=1e-3, atol=1e-4, err_msg=k)
 
 
 def test_mixture_far_from_zero_is_finite(perceptron):
