@@ -8,9 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dope.core.backend import mx
 from dope.core.errors import DataError, DopeError
-from dope.plugins.nlp.forest import plant
+from dope.plugins.nlp.forest import plant, sums
 from dope.plugins.nlp.trees import Malformed, from_text, make_tree, read_conllu, read_heads
 
 CONLLU = """# sent_id = 1
@@ -142,17 +141,17 @@ def test_levels_of_three_trees():
         make_tree(["a", "z"], [0, 1]),
     ]
     index = {word: number for number, word in enumerate("abcde", 1)}
-    forest = plant(trees, index, 0, mx.cpu())
-    assert forest.words.asnumpy().tolist() == [0, 1, 2, 3, 4, 5]  # each once; z is unknown
+    forest = plant(trees, index, 0)
+    # Each word once, those with children first; z is unknown; zeros fill up
+    assert forest.words[:6].tolist() == [1, 2, 3, 0, 4, 5] and forest.tall == 3
+    assert len(forest.words) == 32 and not forest.words[6:].any()
+    assert forest.high.tolist() == [2, 1, 0]  # c, b and the a of the last tree
+    assert forest.low.tolist() == [0, 3, 4, 5]  # a, z, d and e
+    assert forest.leaves.tolist() == [2, 0, 1]  # d below c, a below b, z below a
+    assert forest.heads.tolist() == [0, 1, 2]
     deep, top = forest.levels
-    # c above d
-    assert (deep.nodes.asnumpy().tolist(), deep.heads.asnumpy().tolist()) == ([3], [3])
-    assert deep.leaves.asnumpy().tolist() == [4] and not deep.inner
-    assert deep.sums.asnumpy().tolist() == [[1]]
-    # b above c, a; and a above z: c has children itself and comes first
-    assert top.nodes.asnumpy().tolist() == [2, 1] and top.inner
-    assert top.heads.asnumpy().tolist() == [2, 2, 1]
-    assert top.leaves.asnumpy().tolist() == [1, 0]
-    assert np.array_equal(top.sums.asnumpy(), [[1, 1, 0], [0, 0, 1]])
-    assert forest.single.asnumpy().tolist() == [5]
-    assert forest.order.asnumpy().tolist() == [0, 2, 1]
+    assert (deep.begin, deep.end, deep.first, deep.last) == (0, 1, 0, 1)
+    assert (top.begin, top.end, top.first, top.last) == (1, 3, 1, 3)
+    assert deep.heads.tolist() == [] and top.heads.tolist() == [0]  # c below b
+    assert forest.order.tolist() == [0, 5, 1]  # two roots with children, then low: e is its last
+    assert np.array_equal(sums([0, 0, 2], 3), [[1, 1, 0], [0, 0, 0], [0, 0, 1]])
