@@ -5,10 +5,9 @@ Holds the runs of the folds; which examples each leaves out is in folds.py, one 
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional
-
-import numpy as np
 
 from dope.core import composing, running
 from dope.core.errors import DopeError
@@ -72,8 +71,8 @@ def summary(folds: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float
     ]
     table = {name: {key: figures[key] for key in keys} for name, figures in folds.items()}
     columns = {key: [figures[key] for figures in folds.values()] for key in keys}
-    table["mean"] = {key: float(np.mean(column)) for key, column in columns.items()}
-    table["sd"] = {key: float(np.std(column, ddof=1)) for key, column in columns.items()}
+    table["mean"] = {key: statistics.fmean(column) for key, column in columns.items()}
+    table["sd"] = {key: statistics.stdev(column) for key, column in columns.items()}
     return table
 
 
