@@ -194,6 +194,13 @@ def final_arrays(run: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def interrupts():
+    """Let children hear of interrupts, also where a shell that began the tests ignores them."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def no_settings(tmp_path_factory):
     """Keep the settings of whoever runs the tests out of them, and the tests out of those."""
     with pytest.MonkeyPatch.context() as patch:
