@@ -30,7 +30,7 @@ from dope.plugins.timeseries.innovations import Structure
 from dope.plugins.timeseries.series import Simulated
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import turns
+import results
 
 CASES = {"trend": (100, 1), "seasonal": (120, 12)}  # length, season
 SUBSET = {"same model": 20, "UnobservedComponents": 20, "ETSModel": 100}
@@ -192,7 +192,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         [row["case"], row["tool"], f"{row['ms']:.2f}", row["series"], f"{row['median']:.2f}"]
         for row in rows
     ]
-    return turns.table(heads, cells)
+    return results.table(heads, cells)
 
 
 def main() -> None:
@@ -203,14 +203,14 @@ def main() -> None:
     parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    made: dict[str, Any] = {"machine": turns.machine(), "python": platform.python_version()}
+    made: dict[str, Any] = {"machine": results.machine(), "python": platform.python_version()}
     rows = []
     for kind in CASES:
         rows += measure(kind, given.series, given.rounds, given.statsforecast)
         print(page(rows), file=sys.stderr)
     made["rows"] = rows
     if not given.no_write:
-        turns.write("timeseries", made, page(rows))
+        results.write("timeseries", made, page(rows))
     print(json.dumps(made, indent=1))
 
 

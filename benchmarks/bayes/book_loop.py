@@ -15,7 +15,6 @@ import mxnet as mx  # noqa: E402
 from cases import (  # noqa: E402
     BATCH,
     CASES,
-    PARAMETERS,
     PI,
     RATE,
     RHO,
@@ -23,11 +22,9 @@ from cases import (  # noqa: E402
     SIGMA1,
     SIGMA2,
     SIZES,
-    answer,
-    arguments,
-    arrays,
-    rate,
 )  # fmt: skip
+from clock import answer, arguments, rate  # noqa: E402
+from images import arrays  # noqa: E402
 from mxnet import autograd, gluon, nd  # noqa: E402
 
 
@@ -41,9 +38,9 @@ def log_density(x, mu, sigma):
 
 
 def main() -> None:
-    given = arguments()
-    case = CASES[given.case]
-    images, labels = arrays(given.images)
+    given = arguments(CASES)
+    case = given.case
+    images, labels = arrays(given.data)
     data = gluon.data.ArrayDataset(images.reshape(len(images), -1), labels.astype("float32"))
     loader = gluon.data.DataLoader(data, BATCH, shuffle=True)
     means, rhos = [], []
@@ -90,8 +87,7 @@ def main() -> None:
 
     found = rate(steps(), given.seconds, nd.waitall)
     size = sum(p.data().size for p in [*means, *rhos])
-    assert size == PARAMETERS
-    answer(rate=found, parameters=size, loss=last[0])
+    answer(parameters=size, loss=last[0], **found)
 
 
 if __name__ == "__main__":

@@ -20,11 +20,9 @@ from cases import (
     SIGMA1,
     SIGMA2,
     SIZES,
-    answer,
-    arguments,
-    arrays,
-    rate,
 )  # fmt: skip
+from clock import answer, arguments, rate
+from images import arrays
 from torch import nn
 
 
@@ -66,10 +64,10 @@ class Bayesian(nn.Module):
 
 
 def main() -> None:
-    given = arguments()
-    case = CASES[given.case]
+    given = arguments(CASES)
+    case = given.case
     torch.set_num_threads(given.threads)
-    images, labels = (torch.from_numpy(array) for array in arrays(given.images))
+    images, labels = (torch.from_numpy(array) for array in arrays(given.data))
     images, labels = images.reshape(len(labels), -1), labels.long()
     layers = nn.ModuleList(Bayesian(a, b, case) for a, b in zip(SIZES, SIZES[1:]))
     kind = torch.optim.Adam if case.optimizer == "adam" else torch.optim.SGD
@@ -103,7 +101,8 @@ def main() -> None:
     found = rate(each, given.seconds, lambda: totals.sum().item())
     with torch.no_grad():
         last = float(loss_of(images[:BATCH], labels[:BATCH])[1])
-    answer(rate=found, parameters=sum(p.numel() for p in layers.parameters()), loss=last)
+    size = sum(p.numel() for p in layers.parameters())
+    answer(parameters=size, loss=last, **found)
 
 
 if __name__ == "__main__":

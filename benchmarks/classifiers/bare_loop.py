@@ -11,7 +11,9 @@ from typing import Any
 
 import gluon_models
 import numpy as np
-from cases import CASES, LEARNING_RATE, Case, answer, arguments, arrays, rate
+from cases import CASES, LEARNING_RATE, Case
+from clock import answer, arguments, rate
+from images import arrays
 
 from dope.core.backend import mx, nd
 
@@ -114,8 +116,8 @@ class BareFlat(Bare):
 
 
 def main() -> None:
-    given = arguments()
-    loop = {"bare": Bare, "bare_flat": BareFlat}[given.tool](CASES[given.case], given.images)
+    given = arguments(CASES)
+    loop = {"bare": Bare, "bare_flat": BareFlat}[given.tool](given.case, given.data)
     found = rate(loop.steps(), given.seconds, nd.waitall)
     answer(loss=loop.last_loss(), parameters=gluon_models.count(loop.net), **found)
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import gluon_models
 import numpy as np
-from cases import CASES, LEARNING_RATE, Case, answer, arguments, rate, read_images
+from cases import CASES, LEARNING_RATE, Case
+from clock import answer, arguments, rate
+from images import read_images
 
 np.bool = bool  # MXNet 1.9.1 asks for it
 
@@ -56,8 +58,8 @@ class Book:
 
 
 def main() -> None:
-    given = arguments()
-    book = Book(CASES[given.case], given.images)
+    given = arguments(CASES)
+    book = Book(given.case, given.data)
     found = rate(book.steps(), given.seconds, nd.waitall)
     answer(loss=float(book.moving_loss), parameters=gluon_models.count(book.net), **found)
 

@@ -5,11 +5,12 @@ Holds no DataLoader: the images are a tensor in memory and a batch is taken out 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import torch
-from cases import CASES, LEARNING_RATE, answer, arguments, arrays, rate
+from cases import CASES, LEARNING_RATE
+from clock import answer, arguments, rate
+from images import arrays
 from torch import nn
 
 
@@ -44,10 +45,10 @@ def make(model: str) -> nn.Module:
 
 
 def main() -> None:
-    given = arguments()
-    case = CASES[given.case]
+    given = arguments(CASES)
+    case = given.case
     torch.set_num_threads(given.threads)
-    images, labels = (torch.from_numpy(array) for array in arrays(given.images))
+    images, labels = (torch.from_numpy(array) for array in arrays(given.data))
     labels = labels.long()
     net = make(case.model).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE)
@@ -71,14 +72,13 @@ def main() -> None:
                 total.add_(loss.detach())
                 yield case.batch
 
-    each, began = steps(), time.perf_counter()
+    each = steps()
     next(each)  # compiles forward and backward
-    compiled = time.perf_counter() - began
     found = rate(each, given.seconds, lambda: total.item())
     with torch.no_grad():
         last = float(loss_of(images[: case.batch], labels[: case.batch]))
     size = sum(p.numel() for p in net.parameters())
-    answer(loss=last, parameters=size, first_step_s=compiled, **found)
+    answer(loss=last, parameters=size, **found)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,13 @@
-"""What is measured: models, batch sizes, made-up data, and the clock; for every interpreter.
+"""What is measured: models, batch sizes and made-up data; for every interpreter.
 
 Imports neither MXNet nor PyTorch nor dope. The training loops are the files beside it.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from pathlib import Path
+from typing import Optional
 
 import numpy as np
 
@@ -76,37 +73,12 @@ def pairs(count: int) -> tuple[np.ndarray, np.ndarray]:
     return inputs, 0.5 * inputs - 0.25
 
 
-def arguments() -> argparse.Namespace:
-    """What the parent says: case, tool, seconds, threads."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--case", choices=CASES, required=True)
-    parser.add_argument("--tool", required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    return parser.parse_args()
+def write_examples(folder: Path, case: Case, count: int) -> None:
+    """Write ``examples.npy``: what a case is trained on; of pairs inputs, then targets."""
+    made = {"gan": points, "dcgan": pictures, "pix2pix": pairs}[case.model](count)
+    np.save(folder / "examples.npy", made)
 
 
-def rate(steps: Iterator[int], seconds: float, finish: Callable[[], Any]) -> dict[str, float]:
-    """What steps count for a second over about ``seconds``, after a third of that to warm up.
-
-    Parameters
-    ----------
-    steps
-        Does one step of training at each ``next`` and gives what it counts for; endless.
-    seconds
-        How long to measure.
-    finish
-        Waits until all steps are computed.
-    """
-    for limit in (seconds / 3, seconds):
-        done, began = 0, time.perf_counter()
-        while time.perf_counter() - began < limit:
-            done += next(steps)
-        finish()
-        took = time.perf_counter() - began
-    return {"rate": done / took, "done": done, "seconds": took}
-
-
-def answer(**found: Any) -> None:
-    """Print what the parent reads: one line of JSON."""
-    print(json.dumps(found), flush=True)
+def examples(folder: Path) -> np.ndarray:
+    """What `write_examples` wrote: float32, of pairs (2, count, 3, 128, 128)."""
+    return np.load(folder / "examples.npy")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from cases import CASES, Case, answer, arguments, pictures, rate
+from cases import CASES, Case, examples
+from clock import answer, arguments, rate
 
 np.bool = bool  # MXNet 1.9.1 asks for it
 
@@ -45,9 +46,9 @@ def discriminator() -> nn.Sequential:
 class Book:
     """Both networks and the loop."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, made: np.ndarray) -> None:
         self.case = case
-        data = nd.array(pictures(case.examples))
+        data = nd.array(made)
         self.batches = mx.io.NDArrayIter(data, batch_size=case.batch)
         self.maker, self.judge = generator(), discriminator()
         for net in (self.maker, self.judge):
@@ -86,8 +87,8 @@ class Book:
 
 
 def main() -> None:
-    given = arguments()
-    book = Book(CASES[given.case])
+    given = arguments(CASES)
+    book = Book(given.case, examples(given.data))
     found = rate(book.steps(), given.seconds, nd.waitall)
     learned = [
         p

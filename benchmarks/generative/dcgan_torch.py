@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from cases import CASES, answer, arguments, pictures, rate
+from cases import CASES, examples
+from clock import answer, arguments, rate
 from torch import nn
 
 LATENT, FEATURES = 100, 64
@@ -40,10 +41,10 @@ def discriminator() -> nn.Sequential:
 
 
 def main() -> None:
-    given = arguments()
-    case = CASES[given.case]
+    given = arguments(CASES)
+    case = given.case
     torch.set_num_threads(given.threads)
-    data = torch.from_numpy(pictures(case.examples))
+    data = torch.from_numpy(examples(given.data))
     maker, judge = generator(), discriminator()
     for net in (maker, judge):
         for layer in net:

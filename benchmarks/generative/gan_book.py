@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from cases import CASES, Case, answer, arguments, points, rate
+from cases import CASES, Case, examples
+from clock import answer, arguments, rate
 
 np.bool = bool  # MXNet 1.9.1 asks for it
 
@@ -20,9 +21,9 @@ from mxnet import autograd, gluon, nd  # noqa: E402
 class Book:
     """Both networks, their trainers, and the loop."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, made: np.ndarray) -> None:
         self.case = case
-        data = nd.array(points(case.examples))
+        data = nd.array(made)
         self.batches = mx.io.NDArrayIter(data, batch_size=case.batch, shuffle=True)
         self.maker, self.judge = gluon.nn.Sequential(), gluon.nn.Sequential()
         self.maker.add(gluon.nn.Dense(2))
@@ -63,8 +64,8 @@ class Book:
 
 
 def main() -> None:
-    given = arguments()
-    book = Book(CASES[given.case])
+    given = arguments(CASES)
+    book = Book(given.case, examples(given.data))
     found = rate(book.steps(), given.seconds, nd.waitall)
     nets = (book.maker, book.judge)
     size = sum(p.data().size for net in nets for p in net.collect_params().values())

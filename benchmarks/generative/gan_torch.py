@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from cases import CASES, answer, arguments, points, rate
+from cases import CASES, examples
+from clock import answer, arguments, rate
 from torch import nn
 
 
 def main() -> None:
-    given = arguments()
-    case = CASES[given.case]
+    given = arguments(CASES)
+    case = given.case
     torch.set_num_threads(given.threads)
-    data = torch.from_numpy(points(case.examples))
+    data = torch.from_numpy(examples(given.data))
     maker = nn.Linear(2, 2)
     judge = nn.Sequential(nn.Linear(2, 5), nn.Tanh(), nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 1))
     for_maker = torch.optim.Adam(maker.parameters(), lr=0.01)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from cases import CASES, Case, answer, arguments, pairs, rate
+from cases import CASES, Case, examples
+from clock import answer, arguments, rate
 
 np.bool = bool  # MXNet 1.9.1 asks for it
 
@@ -91,9 +92,9 @@ class Pool:
 class Book:
     """Both networks and the loop."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, made: np.ndarray) -> None:
         self.case = case
-        x, y = (nd.array(part) for part in pairs(case.examples))
+        x, y = (nd.array(part) for part in made)
         self.batches = mx.io.NDArrayIter([x, y], batch_size=case.batch)
         self.maker, self.judge = generator(), discriminator()
         for net in (self.maker, self.judge):
@@ -136,8 +137,8 @@ class Book:
 
 
 def main() -> None:
-    given = arguments()
-    book = Book(CASES[given.case])
+    given = arguments(CASES)
+    book = Book(given.case, examples(given.data))
     found = rate(book.steps(), given.seconds, nd.waitall)
     size = sum(
         p.data().size

@@ -10,7 +10,8 @@ import random
 from collections.abc import Iterator
 
 import torch
-from cases import CASES, answer, arguments, pairs, rate
+from cases import CASES, examples
+from clock import answer, arguments, rate
 from torch import nn
 from torch.nn import functional
 
@@ -80,10 +81,10 @@ class Pool:
 
 
 def main() -> None:
-    given = arguments()
-    case = CASES[given.case]
+    given = arguments(CASES)
+    case = given.case
     torch.set_num_threads(given.threads)
-    inputs, targets = (torch.from_numpy(part) for part in pairs(case.examples))
+    inputs, targets = (torch.from_numpy(part) for part in examples(given.data))
     maker, judge, pool = Generator(), discriminator(), Pool()
     for net in (maker, judge):
         for layer in net.modules():

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from corpora import CASES, LEARNING_RATE, Case, answer, arguments, batches_of, rate
+from clock import answer, arguments, rate
+from corpora import CASES, LEARNING_RATE, Case, batches_of
 
 np.bool = bool  # MXNet 1.9.1 asks for it
 
@@ -134,9 +135,9 @@ class Words:
 
 
 def main() -> None:
-    given = arguments()
-    case = CASES[given.case]
-    loop = (Words if case.words else Characters)(case, given.text)
+    given = arguments(CASES)
+    case = given.case
+    loop = (Words if case.words else Characters)(case, given.data)
     found = rate(loop.steps(), given.seconds, nd.waitall)
     answer(loss=float(loop.loss), parameters=loop.parameters, **found)
 

@@ -1,18 +1,13 @@
-"""What is measured: models, batches, made-up texts, and the clock; for every interpreter.
+"""What is measured: models, batches and made-up texts; for every interpreter.
 
 Imports neither MXNet nor PyTorch nor dope. The training loops are the files beside it.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import string
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable
 
 import numpy as np
 
@@ -107,40 +102,3 @@ def batches_of(folder: Path, case: Case) -> list[tuple[np.ndarray, np.ndarray]]:
     inputs, targets = (each.reshape(case.streams, -1).T for each in (ids[:-1], ids[1:]))
     cuts = range(0, len(inputs), case.steps)
     return [(inputs[i : i + case.steps], targets[i : i + case.steps]) for i in cuts]
-
-
-def arguments() -> argparse.Namespace:
-    """What the parent says: case, tool, folder of the text, seconds, threads."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--case", choices=CASES, required=True)
-    parser.add_argument("--tool", required=True)
-    parser.add_argument("--text", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    return parser.parse_args()
-
-
-def rate(steps: Iterator[int], seconds: float, finish: Callable[[], Any]) -> dict[str, float]:
-    """Symbols a second over about ``seconds``, after a third of that to warm up.
-
-    Parameters
-    ----------
-    steps
-        Does one step of training at each ``next`` and gives its number of symbols; endless.
-    seconds
-        How long to measure.
-    finish
-        Waits until all steps are computed.
-    """
-    for limit in (seconds / 3, seconds):
-        tokens, began = 0, time.perf_counter()
-        while time.perf_counter() - began < limit:
-            tokens += next(steps)
-        finish()
-        took = time.perf_counter() - began
-    return {"tokens_per_s": tokens / took, "tokens": tokens, "seconds": took}
-
-
-def answer(**found: Any) -> None:
-    """Print what the parent reads: one line of JSON."""
-    print(json.dumps(found), flush=True)

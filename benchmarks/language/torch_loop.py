@@ -5,12 +5,12 @@ States are carried from batch to batch, cut off from the gradient; nothing is re
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from corpora import CASES, LEARNING_RATE, Case, answer, arguments, batches_of, rate
+from clock import answer, arguments, rate
+from corpora import CASES, LEARNING_RATE, Case, batches_of
 from torch import nn
 
 
@@ -39,15 +39,15 @@ class Model(nn.Module):
 
 
 def main() -> None:
-    given = arguments()
-    case = CASES[given.case]
+    given = arguments(CASES)
+    case = given.case
     torch.set_num_threads(given.threads)
     net = Model(case).train()
     optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE)
     entropy = nn.CrossEntropyLoss()
     pairs = [
         tuple(torch.from_numpy(each.copy()) for each in pair)
-        for pair in batches_of(given.text, case)
+        for pair in batches_of(given.data, case)
     ]
     total = torch.zeros(())
 
@@ -74,12 +74,11 @@ def main() -> None:
                 total.copy_(loss.detach())
                 yield x.numel()
 
-    each, began = steps(), time.perf_counter()
+    each = steps()
     next(each)  # compiles forward and backward
-    compiled = time.perf_counter() - began
     found = rate(each, given.seconds, lambda: total.item())
     size = sum(p.numel() for p in net.parameters())
-    answer(loss=total.item(), parameters=size, first_step_s=compiled, **found)
+    answer(loss=total.item(), parameters=size, **found)
 
 
 if __name__ == "__main__":

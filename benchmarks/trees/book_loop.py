@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from clock import answer, arguments, rate
 from pairs import (
     BATCH,
+    CASES,
     DECAY,
     DIM,
     GRADES,
@@ -20,10 +22,7 @@ from pairs import (
     SIMILARITY,
     Pair,
     Sentence,
-    answer,
-    arguments,
     batches,
-    rate,
     read,
 )
 
@@ -73,8 +72,8 @@ class Net(gluon.Block):
 
 
 def main() -> None:
-    given = arguments()
-    train, dev, words = read(given.pairs)
+    given = arguments(CASES)
+    train, dev, words = read(given.data)
     net = Net(words)
     net.initialize(mx.init.Xavier(magnitude=2.24))
     net.embedding.weight.initialize(mx.init.Uniform(0.05), force_reinit=True)
@@ -104,11 +103,11 @@ def main() -> None:
                 loss_of(pair)
             yield BATCH
 
-    learned = rate(steps(), given.seconds, nd.waitall)
-    judged = rate(evaluations(), given.seconds, nd.waitall)
+    each = steps() if given.case == "train" else evaluations()
+    found = rate(each, given.seconds, nd.waitall)
     loss = float(np.mean([loss_of(pair).asscalar() for pair in dev[:BATCH]]))
     size = sum(p.data().size for p in net.collect_params().values())
-    answer(train_pairs_per_s=learned, eval_pairs_per_s=judged, parameters=size, loss=loss * GRADES)
+    answer(parameters=size, loss=loss * GRADES, **found)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
-"""What is measured: pairs of trees in files, sizes of the model, and the clock; for all tools.
+"""What is measured: pairs of trees in files, and sizes of the model; for every interpreter.
 
 Imports neither MXNet nor PyTorch nor dope. The training loops are the files beside it.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import NamedTuple
 
 HIDDEN, DIM, SIMILARITY, GRADES = 150, 300, 50, 5
 BATCH, LEARNING_RATE, DECAY = 25, 0.05, 1e-4
+CASES = {"training": "train", "evaluation": "dev"}  # and the pairs that each goes through
 WORDS = 2173  # different words of the made-up pairs; SICK has as many
 
 
@@ -32,6 +30,12 @@ class Pair(NamedTuple):
     left: Sentence
     right: Sentence
     target: list[float]
+
+
+def parameters(words: int) -> int:
+    """Learned numbers of the model with so many words."""
+    cell = 4 * HIDDEN * (DIM + 1) + 4 * HIDDEN * HIDDEN
+    return words * DIM + cell + SIMILARITY * (2 * HIDDEN + 1) + GRADES * (SIMILARITY + 1)
 
 
 def write_pairs(folder: Path, train: int, dev: int) -> None:
@@ -94,39 +98,3 @@ def batches(pairs: list[Pair]) -> Iterator[list[Pair]]:
         rng.shuffle(pairs)
         for start in range(0, len(pairs) - BATCH + 1, BATCH):
             yield pairs[start : start + BATCH]
-
-
-def arguments() -> argparse.Namespace:
-    """What the parent says: tool, folder of the pairs, seconds, threads."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--tool", required=True)
-    parser.add_argument("--pairs", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    return parser.parse_args()
-
-
-def rate(steps: Iterator[int], seconds: float, finish: Callable[[], Any]) -> float:
-    """Pairs a second over about ``seconds``, after a third of that to warm up.
-
-    Parameters
-    ----------
-    steps
-        Does one step at each ``next`` and gives its number of pairs; endless.
-    seconds
-        How long to measure.
-    finish
-        Waits until all steps are computed.
-    """
-    for limit in (seconds / 3, seconds):
-        pairs, began = 0, time.perf_counter()
-        while time.perf_counter() - began < limit:
-            pairs += next(steps)
-        finish()
-        found = pairs / (time.perf_counter() - began)
-    return found
-
-
-def answer(**found: Any) -> None:
-    """Print what the parent reads: one line of JSON."""
-    print(json.dumps(found), flush=True)

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from clock import answer, arguments, rate
 from pairs import (
     BATCH,
+    CASES,
     DECAY,
     DIM,
     GRADES,
@@ -18,10 +20,7 @@ from pairs import (
     SIMILARITY,
     Pair,
     Sentence,
-    answer,
-    arguments,
     batches,
-    rate,
     read,
 )
 from torch import nn
@@ -69,10 +68,10 @@ class Net(nn.Module):
 
 
 def main() -> None:
-    given = arguments()
-    torch.set_num_threads(1 if given.tool == "torch_1" else given.threads)
+    given = arguments(CASES)
+    torch.set_num_threads(1 if given.tool == "torch_one" else given.threads)
     torch.manual_seed(0)
-    train, dev, words = read(given.pairs)
+    train, dev, words = read(given.data)
     net = Net(words)
     optimizer = torch.optim.Adagrad(net.parameters(), lr=LEARNING_RATE, weight_decay=DECAY)
 
@@ -94,12 +93,11 @@ def main() -> None:
                 loss_of(pairs)
             yield BATCH
 
-    learned = rate(steps(), given.seconds, lambda: None)
-    judged = rate(evaluations(), given.seconds, lambda: None)
+    found = rate(steps() if given.case == "train" else evaluations(), given.seconds)
     with torch.no_grad():
         loss = float(loss_of(dev[:BATCH]))
     size = sum(p.numel() for p in net.parameters())
-    answer(train_pairs_per_s=learned, eval_pairs_per_s=judged, parameters=size, loss=loss)
+    answer(parameters=size, loss=loss, **found)
 
 
 if __name__ == "__main__":
