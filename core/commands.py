@@ -26,8 +26,8 @@ from dope.core.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     from dope.core.comparing import Comparison
+    from dope.core.sweeping.outcome import Sweep
     from dope.core.sweeping.standings import Standing
-    from dope.core.sweeping.verbs import Sweep
 
 SHOWN = 20  # points that are printed
 CELL = 28  # most signs in a cell

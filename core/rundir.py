@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -57,9 +57,28 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def new_name() -> str:
-    """``<time>-<id>``: the name of a new folder, which sorts by time."""
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+def unused(above: Path) -> Path:
+    """``above/<time>-<id>``, which does not exist; such names sort by time."""
+    path = above / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+    return unused(above) if path.exists() else path
+
+
+def make(path: Path, within: Iterable[str]) -> None:
+    """Make a folder with those within and those above it, where they are missing.
+
+    Raises
+    ------
+    RunError
+        One cannot be made.
+    """
+    try:
+        for folder in within:
+            (path / folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot make the folder {path}: {error.strerror or error}",
+            "Choose a place that you may write to with --runs DIR.",
+        ) from error
 
 
 def plain(value: Any) -> Any:
@@ -98,14 +117,7 @@ class RunDirectory:
         RunError
             The folder cannot be made.
         """
-        try:
-            for folder in ("checkpoints", "plots", "samples"):
-                (Path(path) / folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(
-                f"cannot make the run directory {path}: {error.strerror or error}",
-                "Choose a place that you may write to with --runs DIR.",
-            ) from error
+        make(Path(path), ("checkpoints", "plots", "samples"))
         return cls(path)
 
     @classmethod
@@ -117,8 +129,7 @@ class RunDirectory:
         RunError
             The folder cannot be made.
         """
-        path = Path(root) / task / new_name()
-        return cls.create(root, task) if path.exists() else cls.at(path)
+        return cls.at(unused(Path(root) / task))
 
     @classmethod
     def find(cls, text: str, root: Union[str, Path] = DEFAULT_ROOT) -> RunDirectory:

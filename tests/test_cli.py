@@ -226,7 +226,7 @@ def test_a_runs_folder_that_cannot_be_made(inside, tmp_path):
     file = tmp_path / "runs"
     file.write_text("not a folder")
     line, code = one_error_line(inside("run", "toy.regression", "--runs", file))
-    assert code == 1 and "cannot make the run directory" in line and "--runs DIR" in line
+    assert code == 1 and "cannot make the folder" in line and "--runs DIR" in line
     assert file.read_text() == "not a folder"
 
 

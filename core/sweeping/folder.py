@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from dope.core.errors import RunError
-from dope.core.rundir import DEFAULT_ROOT, RunDirectory, new_name, plain
+from dope.core.rundir import DEFAULT_ROOT, RunDirectory, make, plain, unused
 
 KIND = "sweeps"  # of the folders under the root; a run's are named for its task
 
@@ -32,22 +32,15 @@ class SweepDirectory:
 
     @classmethod
     def create(cls, root: Union[str, Path], task: str) -> SweepDirectory:
-        """Make ``root/sweeps/<task>/<time>-<id>/``.
+        """Make ``root/sweeps/<task>/<time>-<id>/``; it never existed before.
 
         Raises
         ------
         RunError
             The folder cannot be made.
         """
-        path = Path(root) / KIND / task / new_name()
-        try:
-            for folder in ("members", "plots"):
-                (path / folder).mkdir(parents=True, exist_ok=folder != "members")
-        except OSError as error:
-            raise RunError(
-                f"cannot make the folder {path}: {error.strerror or error}",
-                "Choose a place that you may write to with --runs DIR.",
-            ) from error
+        path = unused(Path(root) / KIND / task)
+        make(path, ("members", "plots"))
         return cls(path)
 
     @classmethod

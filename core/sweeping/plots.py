@@ -17,8 +17,8 @@ from dope.core.sweeping import points
 from dope.core.sweeping.points import WIDE, Axis, Range
 
 if TYPE_CHECKING:
+    from dope.core.sweeping.outcome import Sweep
     from dope.core.sweeping.standings import Standing
-    from dope.core.sweeping.verbs import Sweep
 
 COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9")  # Okabe & Ito's
 MARKS = "osD^vP"

@@ -1,16 +1,14 @@
 """Start a sweep and go on with one: what the command line and Python both call.
 
-Holds the life of a sweep; its points, processes, order and picture are in files of their own.
+Holds the life of a sweep; its points, processes, and what came of it are in files of their own.
 """
 
 from __future__ import annotations
 
 import platform
-import shlex
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
@@ -18,79 +16,18 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from dope.core.config import TrainerOptions
 from dope.core.cores import physical_cores
 from dope.core.discovery import discover
-from dope.core.errors import ConfigError, RunError
+from dope.core.errors import ConfigError
 from dope.core.rundir import DEFAULT_ROOT
 from dope.core.sweeping import points, pool
+from dope.core.sweeping.configs import configs
 from dope.core.sweeping.folder import SweepDirectory
+from dope.core.sweeping.outcome import Sweep, judged, write
 from dope.core.sweeping.progress import Quiet, shown
-from dope.core.sweeping.standings import Standing, best_of, figure_of, standings, write_table
 
 if TYPE_CHECKING:
     from dope.core.registry import Registry
 
 Place = Union[str, Path]
-
-
-@dataclass
-class Sweep:
-    """A sweep and what came of it.
-
-    Parameters
-    ----------
-    directory
-        Its folder.
-    spec
-        What it was started with.
-    status
-        ``done`` or ``interrupted``.
-    figure
-        Name of the figure by which its points are judged: the best over a run's epochs.
-    larger
-        Whether larger is better.
-    standings
-        The points, the best first.
-    """
-
-    directory: SweepDirectory
-    spec: dict[str, Any]
-    status: str
-    figure: str
-    larger: bool
-    standings: list[Standing]
-
-    @property
-    def path(self) -> Path:
-        """The sweep's folder."""
-        return self.directory.path
-
-    @property
-    def best(self) -> Optional[Standing]:
-        """The best point; None where none has a figure."""
-        return best_of(self.standings)
-
-    @property
-    def varied(self) -> list[str]:
-        """The keys with more than one value."""
-        return [axis.key for axis in points.read(self.spec["settings"]).varied]
-
-    @property
-    def command(self) -> str:
-        """The best point as a command line."""
-        best, spec = self.best, self.spec
-        if best is None:
-            return ""
-        words = ["dope", "run", spec["task"], *points.words(best.values)]
-        if spec["profile"] != "quick":
-            words += ["--profile", spec["profile"]]
-        if self.directory.given:
-            words += ["--config", str(self.directory.given)]
-        if spec["seed"]:
-            words += ["--seed", str(spec["seed"])]
-        return shlex.join(words)
-
-    def __repr__(self) -> str:
-        best = f"best {self.figure} {self.best.figure:.5g}" if self.best else "no figure"
-        return f"Sweep({self.spec['task']}, {len(self.standings)} points, {best}, {self.path})"
 
 
 def sweep(
@@ -156,8 +93,8 @@ def sweep(
     space = points.read(settings)
     made = space.points(n, seed)
     given = Path(file) if file else None
-    configs = points.configs(known, task, space, made, profile=profile, file=given)
-    options = TrainerOptions(**configs[0].options("trainer"))
+    config, *_ = configs(known, task, space, made, profile=profile, file=given)
+    options = TrainerOptions(**config.options("trainer"))
     directory = SweepDirectory.create(runs, task)
     spec = {
         "task": task,
@@ -228,7 +165,7 @@ def resume(
 def load(sweep: Place, *, runs: Place = DEFAULT_ROOT) -> Sweep:
     """A sweep of earlier, as far as it came; nothing is run and nothing is written."""
     directory = SweepDirectory.find(str(sweep), runs)
-    return _judged(directory, directory.read())
+    return judged(directory, directory.read())
 
 
 def _extended(
@@ -241,9 +178,7 @@ def _extended(
         raise ConfigError(f"--n {n}: the sweep has all points of its grid", "Leave --n out.")
     space = points.read(spec["settings"])
     made = before + space.points(n, spec["seed"])[len(before) :]
-    points.configs(
-        registry, spec["task"], space, made, profile=spec["profile"], file=directory.given
-    )
+    configs(registry, spec["task"], space, made, profile=spec["profile"], file=directory.given)
     return {**spec, "points": made, "n": n}
 
 
@@ -267,8 +202,8 @@ def _run(directory: SweepDirectory, spec: dict[str, Any], *, retry: bool, progre
                     log=directory.path / "workers.txt",
                     kept=[lock],
                 )
-        found = _judged(directory, spec)
-        _write(found)
+        found = judged(directory, spec)
+        write(found)
         found.status = "interrupted" if stopped else found.status
         return found
 
@@ -302,32 +237,6 @@ def _orders(directory: SweepDirectory, spec: Mapping[str, Any]) -> list[dict[str
             seed = spec["seed"] + j
             made.append({**shared, **own, "overrides": points.words(point), "seed": seed})
     return made
-
-
-def _judged(directory: SweepDirectory, spec: dict[str, Any]) -> Sweep:
-    rows = directory.rows()
-    figure = figure_of(rows, spec["monitor"])
-    ranked = standings(spec["points"], spec["seeds"], rows, figure, larger=spec["larger"])
-    status = "interrupted" if any(each.status == "waiting" for each in ranked) else "done"
-    return Sweep(directory, spec, status, figure, spec["larger"], ranked)
-
-
-def _write(found: Sweep) -> None:
-    """The table, the best configuration and the picture."""
-    directory, best = found.directory, found.best
-    write_table(
-        directory.path / "table.csv", found.standings, found.figure, directory.path / "members"
-    )
-    if best is not None:
-        config = directory.member(best.members[0]) / "config.yaml"
-        try:
-            text = config.read_text(encoding="utf-8")
-        except OSError as error:
-            raise RunError(f"cannot read {config}: {error.strerror or error}", "") from error
-        directory.files.write_text("best.yaml", text)
-        from dope.core.sweeping.plots import picture
-
-        picture(directory.path / "plots" / "sweep.png", found)
 
 
 def _versions() -> dict[str, str]:

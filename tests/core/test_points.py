@@ -12,7 +12,7 @@ import pytest
 
 from dope.core.discovery import discover
 from dope.core.errors import ConfigError
-from dope.core.sweeping import points
+from dope.core.sweeping.configs import configs
 from dope.core.sweeping.points import Range, Values, read, split
 
 
@@ -138,7 +138,7 @@ def test_draws_stay_in_their_range_with_both_ends_possible():
 
 def test_configurations_of_all_points(registry):
     space = read(["optimizer=sgd,adam", "model.units=4,8", "trainer.epochs=2"])
-    made = points.configs(registry, "toy.regression", space, space.points(), profile="book")
+    made = configs(registry, "toy.regression", space, space.points(), profile="book")
     names = [(c.part("optimizer"), c.sections["model"]["units"]) for c in made]
     assert names == [("sgd", 4), ("sgd", 8), ("adam", 4), ("adam", 8)]
     assert {c.sections["trainer"]["epochs"] for c in made} == {2}
@@ -148,7 +148,7 @@ def test_all_that_is_wrong_is_said_at_once(registry):
     def refused(*words):
         space = read(words)
         with pytest.raises(ConfigError) as error:
-            points.configs(registry, "toy.regression", space, space.points())
+            configs(registry, "toy.regression", space, space.points())
         return str(error.value)
 
     said = refused("model.units=4,many,few", "optimizer=sgd,adm")
@@ -161,14 +161,14 @@ def test_all_that_is_wrong_is_said_at_once(registry):
 def test_a_list_wants_brackets(registry):
     space = read(["trainer.milestones=1,2", "trainer.schedule=step"])
     with pytest.raises(ConfigError) as error:
-        points.configs(registry, "toy.regression", space, space.points())
+        configs(registry, "toy.regression", space, space.points())
     assert "trainer.milestones=[1,2] for one, trainer.milestones=[1],[2]" in str(error.value)
     space = read(["trainer.milestones=[1],[1,2]", "trainer.schedule=step"])
-    made = points.configs(registry, "toy.regression", space, space.points())
+    made = configs(registry, "toy.regression", space, space.points())
     assert [c.sections["trainer"]["milestones"] for c in made] == [[1.0], [1.0, 2.0]]
 
 
 def test_what_judges_the_points_cannot_vary(registry):
     space = read(["trainer.monitor=loss,valid_loss"])
     with pytest.raises(ConfigError, match=r"trainer\.monitor says which point is best"):
-        points.configs(registry, "toy.regression", space, space.points())
+        configs(registry, "toy.regression", space, space.points())

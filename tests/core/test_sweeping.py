@@ -23,11 +23,11 @@ from dope.core.errors import ConfigError, RunError
 from dope.core.rundir import RunDirectory
 from dope.core.sweeping import pool, verbs
 from dope.core.sweeping.folder import SweepDirectory
+from dope.core.sweeping.outcome import Sweep
 from dope.core.sweeping.plots import Scale, picture
 from dope.core.sweeping.points import read
 from dope.core.sweeping.progress import Lines, Quiet
 from dope.core.sweeping.standings import best_of, bests, figure_of, standings
-from dope.core.sweeping.verbs import Sweep
 
 DYING = """
 from dope.core.hookspecs import hookimpl
@@ -377,6 +377,15 @@ def test_a_sweep_runs_once_at_a_time(tmp_path):
         raise AssertionError
     with directory.alone():
         pass
+
+
+def test_a_folder_is_new_or_it_is_said_why_there_is_none(tmp_path):
+    folders = [SweepDirectory.create(tmp_path, "toy.regression").path for _ in range(3)]
+    assert len(set(folders)) == 3
+    assert sorted(path.name for path in folders[0].iterdir()) == ["members", "plots"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot make the folder .*/file/sweeps/toy\.regression/"):
+        SweepDirectory.create(tmp_path / "file", "toy.regression")
 
 
 def test_a_damaged_sweep_is_named(tmp_path, inside):
