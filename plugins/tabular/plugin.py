@@ -18,6 +18,7 @@ def register_tasks(register: Register) -> None:
             "perceptron:Perceptron",
             "Separate two classes by learning from mistakes",
         ),
+        "quadratic": ("quadratic:Quadratic", "Draw the path of an optimizer down a valley"),
     }
     for name, (target, summary) in shipped.items():
         register(f"tabular.{name}", f"{HERE}.{target}", summary=summary)
@@ -38,6 +39,7 @@ def register_datasets(register: Register) -> None:
     shipped = {
         "margin": ("margin:Margin", "Two classes apart by a known margin, generated"),
         "plane": ("plane:Plane", "Points of a plane with noise, generated"),
+        "valley": ("valley:Valley", "Points with an ill-conditioned squared error, generated"),
     }
     for name, (target, summary) in shipped.items():
         register(f"tabular.{name}", f"{HERE}.{target}", summary=summary)

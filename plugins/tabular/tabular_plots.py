@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dope.core.plots import BLUE, GREEN, ORANGE, blank, dress, save
+from dope.core.plots import BLUE, GREEN, ORANGE, RULE, blank, dress, save
 
 SHOWN = 300  # points of a scatter
 
@@ -57,16 +57,29 @@ def plane(
         right.plot(ends, ends * weights[0] + bias, color=ORANGE)
         right.set(xlabel="x1", ylabel="y")
         return save(fig, path)
-    right = fig.add_subplot(1, 2, 2, projection="3d")
-    right.set_title(title, loc="left", fontsize=12)
-    one, two = np.meshgrid(*(np.linspace(each.min(), each.max(), 12) for each in x.T))
-    right.plot_surface(
-        one, two, one * weights[0] + two * weights[1] + bias, color=ORANGE, alpha=0.3, linewidth=0
-    )
-    right.scatter(x[:, 0], x[:, 1], y, color=BLUE, s=8, depthshade=False)
-    right.set(xlabel="x1", ylabel="x2", zlabel="y")
-    right.view_init(elev=18, azim=5)  # across the slope of the default data
+    _surface(fig.add_subplot(1, 2, 2, projection="3d"), title, x, y, weights, bias)
     return save(fig, path)
+
+
+def _surface(
+    axes: Any, title: str, x: np.ndarray, y: np.ndarray, weights: np.ndarray, bias: float
+) -> None:
+    """A plane among points (n, 2), seen from a side from which it slopes across the picture."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title, loc="left", fontsize=12)
+    one, two = np.meshgrid(*(np.linspace(each.min(), each.max(), 9) for each in x.T))
+    height = one * weights[0] + two * weights[1] + bias
+    axes.plot_wireframe(one, two, height, color=ORANGE, alpha=0.55, linewidth=0.8)
+    axes.scatter(x[:, 0], x[:, 1], y, color=BLUE, s=9, depthshade=False, linewidths=0)
+    axes.set(xlabel="x1", ylabel="x2", zlabel="y")
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_pane_color((1.0, 1.0, 1.0, 1.0))
+        axis._axinfo["grid"].update(color=RULE, linewidth=0.8)
+    axes.tick_params(labelsize=8.5, pad=1)
+    axes.set_box_aspect((4, 4, 3), zoom=1.2)
+    axes.view_init(elev=20, azim=float(np.degrees(np.arctan2(weights[1], weights[0]))) + 130)
 
 
 def separation(
@@ -98,7 +111,9 @@ def separation(
     dress(left, "The line that was found")
     for sign, colour, marker in ((1, ORANGE, "o"), (-1, BLUE, "s")):
         some = x[y == sign][:SHOWN]
-        left.scatter(*some.T, color=colour, s=12, marker=marker, label=f"class {sign}")
+        left.scatter(
+            *some.T, color=colour, s=12, marker=marker, label=f"class {sign}".replace("-", "\u2212")
+        )
     if np.any(weights):
         # the points of the line w.x + b = 0 that lie within the picture's circle, about
         foot, along = -bias * weights / (weights @ weights), np.array([-weights[1], weights[0]])
