@@ -1,0 +1,1 @@
+"""Recommenders: who rated what how high, and what to show whom next."""
