@@ -6,6 +6,7 @@ Holds tracing and calling only; which functions may be traced is said by `dope.c
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +19,7 @@ from dope.core.task import blocks
 
 MOST = 6  # graphs of one function that keep memory of their own; the oldest makes room
 MOST_IN_ALL = 64  # likewise, for functions that are made anew again and again
+SMALL = 4096  # entries of an array that are sooner copied than refused a gradient
 
 # Operators that draw random numbers while they compute
 _RANDOM = re.compile(r"(?i)dropout|random|sample|shuffle|uniform|normal(?!iz)|^rnn$|multinomial")
@@ -135,14 +137,17 @@ class Graph:
         self.random = _draws(symbol)
         known = {p.name: p for b in blocks(nets).values() for p in b.collect_params().values()}
         _infer(symbol, inputs, arrays, known)
+        learned = {id(p) for p in learn or ()}
+        fixed = {n for n, p in known.items() if learn is not None and id(p) not in learned}
+        if learn is not None:
+            symbol = _fenced(symbol, {name: known[name].shape for name in fixed})
+            symbol = _fenced(symbol, {each.name: a.shape for each, a in zip(inputs, arrays)})
         number = {each.name: i for i, each in enumerate(inputs)}
         order = symbol.list_inputs()
         # For each input of the graph: the number of the argument, or the parameter
         self._inputs = [number[name] if name in number else known[name] for name in order]
-        learned = {id(p) for p in learn or ()}
-        self._constant = [
-            learn is not None and name in known and id(known[name]) not in learned for name in order
-        ]
+        # For each constant: the array as it was last, and its other handle
+        self._constant = {i: (None, None) for i, name in enumerate(order) if name in fixed}
         data = [i for i, name in enumerate(order) if name in number]
         rest = [i for i, name in enumerate(order) if name not in number]
         flags: dict[str, Any] = {"static_alloc": True, "static_shape": True}
@@ -154,8 +159,8 @@ class Graph:
         arrays = leaves(shard) + leaves(carry)
         place = self.place
         given = [
-            arrays[i] if isinstance(i, int) else _value(i._data[place], constant)
-            for i, constant in zip(self._inputs, self._constant)
+            arrays[each] if isinstance(each, int) else self._value(i, each._data[place])
+            for i, each in enumerate(self._inputs)
         ]
         outputs = self._call(*given)
         n = 1 + max(1, len(self._names))
@@ -163,10 +168,23 @@ class Graph:
         sums = dict(zip(self._names, outputs[1:n])) if self._names else outputs[1]
         return outputs[0], sums, new
 
+    def _value(self, i: int, array: Any) -> Any:
+        """An input as it is, or if it is constant another handle of it, unknown to autograd."""
+        if i not in self._constant:
+            return array
+        if self._constant[i][0] is not array:
+            self._constant[i] = array, array.detach()
+        return self._constant[i][1]
 
-def _value(array: Any, constant: bool) -> Any:
-    """An array as it is, or another handle of it that autograd does not know."""
-    return array.detach() if constant else array
+
+def _fenced(symbol: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:
+    """The same graph with the small ones of these arguments behind `BlockGrad`.
+
+    A backward pass takes some 4 us for each argument that wants no gradient of an operator that
+    could give it one. The fence costs a copy, so large ones are left as they are.
+    """
+    names = {n for n in symbol.list_arguments() if n in shapes and math.prod(shapes[n]) <= SMALL}
+    return symbol(**{n: mx.sym.BlockGrad(mx.sym.var(n)) for n in names}) if names else symbol
 
 
 def _hybrid_criterion(function: Any) -> bool:

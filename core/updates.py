@@ -5,16 +5,16 @@ Holds what happens after backward; what is differentiated is the engine's and th
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from dope.core import inplace
-from dope.core.backend import HostView, mx, nd, synchronous
+from dope.core.backend import mx, nd
 from dope.core.data import leaves, rebuild
 from dope.core.errors import RunError
+from dope.core.places import Place, Row, rows
 from dope.core.quasi_newton import BatchedBFGS
 from dope.core.task import Group
 
@@ -42,8 +42,8 @@ class Updates:
             if group.optimizer == "lars":  # leaves biases and batch norm unscaled, by name
                 optimizer.idx2name = {j: p.name for j, p in enumerate(self.parameters)}
         self.prepared = False
-        self.states: list[list[Any]] = []  # of each context, for each parameter
-        self._places: list[list[Place]] = []
+        self._places: list[list[Place]] = []  # of each context, for each parameter
+        self._rows: list[list[Row]] = []  # of each context, what NumPy updates
         self._rate = getattr(self.optimizers[0], "lr", None)
         self.random = group.optimizer == "sgld"  # adds noise to each update
         self._pieces: list[list[Any]] = []  # sums of the gradients of the pieces of one batch
@@ -53,19 +53,13 @@ class Updates:
         if self.prepared:
             return
         for i, optimizer in enumerate(self.optimizers):
-            weights = [p.list_data()[i] for p in self.parameters]
-            self.states.append(
-                [
-                    _cast(optimizer.create_state_multi_precision(j, weight), weight.dtype)
-                    for j, weight in enumerate(weights)
-                ]
-            )
-            self._places.append(
-                [
-                    Place(optimizer, j, weight, p.list_grad()[i], self.states[i][j])
-                    for j, (weight, p) in enumerate(zip(weights, self.parameters))
-                ]
-            )
+            places = []
+            for j, p in enumerate(self.parameters):
+                weight, grad = p.list_data()[i], p.list_grad()[i]
+                state = optimizer.create_state_multi_precision(j, weight)
+                places.append(Place(optimizer, j, weight, grad, _cast(state, weight.dtype)))
+            self._places.append(places)
+            self._rows.append(rows(places))
         self.prepared = True
 
     def collect(self, used: Sequence[bool]) -> None:
@@ -105,7 +99,8 @@ class Updates:
         factor
             What the learning rate is multiplied with.
         """
-        for optimizer, places, context in zip(self.optimizers, self._places, self.contexts):
+        for i, (optimizer, context) in enumerate(zip(self.optimizers, self.contexts)):
+            places = self._places[i]
             optimizer.rescale_grad = 1.0 / n
             if self._rate is not None:
                 optimizer.lr = self._rate * factor
@@ -113,34 +108,44 @@ class Updates:
                 _clip([place.grad for place in places], self.clip * n)
             if hasattr(optimizer, "look"):
                 optimizer.look(batch[0].as_in_context(context), _gathered(losses, context))
-            if self.random and places is not self._places[0]:
+            if self.random and i:
                 for place, first in zip(places, self._places[0]):
                     first.weight.copyto(place.weight)  # its noise must be the same everywhere
                 continue
-            self._step(optimizer, places)
+            self._step(optimizer, places, self._rows[i])
 
-    def _step(self, optimizer: Any, places: Sequence[Place]) -> None:
+    def _step(self, optimizer: Any, places: Sequence[Place], rows: Sequence[Row]) -> None:
         """One update of all parameters of a context: in NumPy, or by MXNet's operators."""
-        ruled = [place for place in places if place.rule is not None]
-        numbers = [place.number for place in ruled]
-        optimizer._update_count(numbers)
-        rates, decays = optimizer._get_lrs(numbers), optimizer._get_wds(numbers)
-        counts, scale = optimizer._index_update_count, optimizer.rescale_grad
+        scale, counts = optimizer.rescale_grad, optimizer._index_update_count
         with np.errstate(all="ignore"):  # what is not finite is reported where losses are read
-            for place, number, rate, decay in zip(ruled, numbers, rates, decays):
-                place.update(optimizer, inplace.Step(rate, decay, scale, counts[number]))
+            for row in rows:
+                numbers = row.numbers
+                optimizer._update_count(numbers)
+                rates, decays = optimizer._get_lrs(numbers), optimizer._get_wds(numbers)
+                row.update(
+                    optimizer,
+                    [
+                        inplace.Step(rate, decay, scale, counts[number])
+                        for number, rate, decay in zip(numbers, rates, decays)
+                    ],
+                )
         for place in places:
             if place.rule is None:
                 optimizer.update_multi_precision(
                     place.number, place.weight, place.grad, place.state
                 )
 
+    @property
+    def _first(self) -> list[Place]:
+        """The places of the first context; none before the first update."""
+        return self._places[0] if self._places else []
+
     def progress(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each parameter whose optimizer can tell: its rows' losses, and which are settled."""
         optimizer = self.optimizers[0]
         if not hasattr(optimizer, "progress"):
             return []
-        return [optimizer.progress(state) for state in self.states[0]] if self.states else []
+        return [optimizer.progress(place.state) for place in self._first]
 
     def settle(self) -> None:
         """Leave each parameter at the best point that the optimizer knows of."""
@@ -152,8 +157,8 @@ class Updates:
         """Optimizer states as arrays, and the number of updates made."""
         arrays = {
             f"{prefix}/{j}/{k}": array.asnumpy()
-            for j, state in enumerate(self.states[0] if self.states else [])
-            for k, array in enumerate(leaves(state))
+            for j, place in enumerate(self._first)
+            for k, array in enumerate(leaves(place.state))
         }
         return arrays, self.optimizers[0].num_update
 
@@ -170,9 +175,9 @@ class Updates:
         self.prepare()
         for optimizer in self.optimizers:
             optimizer.begin_num_update = optimizer.num_update = count
-        for states in self.states:
-            for j, state in enumerate(states):
-                for k, array in enumerate(leaves(state)):
+        for places in self._places:
+            for j, place in enumerate(places):
+                for k, array in enumerate(leaves(place.state)):
                     value = arrays.get(f"{prefix}/{j}/{k}")
                     if value is None or value.shape != array.shape:
                         raise RunError(
@@ -180,39 +185,6 @@ class Updates:
                             "It is of another optimizer or model: start a new run.",
                         )
                     array[:] = nd.array(value, ctx=array.context, dtype=value.dtype)
-
-
-class Place:
-    """One parameter on one context, and the NumPy rule that updates it, if there is one.
-
-    Parameters
-    ----------
-    optimizer, number
-        The context's optimizer, and the number it knows the parameter by.
-    weight, grad, state
-        Arrays on the context; ``state`` may be None or nested.
-    """
-
-    def __init__(self, optimizer: Any, number: int, weight: Any, grad: Any, state: Any) -> None:
-        self.number, self.weight, self.grad, self.state = number, weight, grad, state
-        arrays = [weight, grad, *leaves(state)]
-        alike = all(
-            (a.dtype, a.shape, a.stype) == (weight.dtype, weight.shape, "default") for a in arrays
-        )
-        fits = alike and weight.dtype in (np.float32, np.float64) and synchronous(weight.context)
-        self.rule = inplace.rule_for(optimizer) if fits else None
-        self._views = [HostView(array) for array in arrays] if fits else []
-
-    def update(self, optimizer: Any, step: inplace.Step) -> None:
-        """Apply the rule to the gradient as it stands."""
-        assert self.rule is not None
-        views = [view() for view in self._views]
-        inplace.update(self.rule, optimizer, step, views, _scratch(views[0].dtype.char))
-
-
-@functools.cache
-def _scratch(dtype: str) -> np.ndarray:
-    return np.empty((2, inplace.BLOCK), dtype)
 
 
 def _gathered(losses: Sequence[Any], context: Any) -> Any:

@@ -152,11 +152,12 @@ class Adversarial(Task):
         """The discriminator's loss (n,), and the share of real and false that it tells right."""
         examples, made = self.examples(shard), constant(self.made(nets, shard))
         if self.together:
-            true, false = halves(self.scores(nets, shard, joined(examples, made)))
+            scores = self.scores(nets, shard, joined(examples, made))
+            true, false = halves(scores)
         else:
             true, false = (self.scores(nets, shard, each) for each in (examples, made))
-        # All scores in one vector, (2n, ...): half as many operators as one by one
-        scores = joined(true, false)
+            # All scores in one vector, (2n, ...): half as many operators as one by one
+            scores = joined(true, false)
         target = joined(true.ones_like() * self.real, false.zeros_like())
         of_true, of_false = halves(self.criterion(scores, target))
         loss = of_true + of_false

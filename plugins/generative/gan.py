@@ -67,7 +67,7 @@ class Dense(mx.gluon.nn.Dense):
     def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
         """Outputs (n, units) of inputs (n, inputs)."""
         made = F.broadcast_add(F.dot(x, weight, transpose_b=True), bias)
-        return made if self.act is None else self.act(made)
+        return made if self.act is None else getattr(F, self.act._act_type)(made)
 
 
 def dense(inputs: int, hidden: Tuple[int, ...], outputs: int, activation: str, init: Any) -> Any:

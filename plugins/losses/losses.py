@@ -155,7 +155,7 @@ class Hinge(mx.gluon.HybridBlock):
 class Logistic(mx.gluon.HybridBlock):
     """Cross-entropy between targets and the logistic function of logits::
 
-        loss = t log(1 + exp(-y)) + (1 - t) log(1 + exp(y))
+        loss = t log(1 + exp(-y)) + (1 - t) log(1 + exp(y)) = log(1 + exp(y)) - t y
 
     Targets are 0 and 1, or probabilities between them, of the output's type and shape, (n) or
     (n, ...); all axes but the first are averaged over. An output (n, 1) goes with a target (n).
@@ -174,9 +174,7 @@ class Logistic(mx.gluon.HybridBlock):
     def hybrid_forward(self, F: Any, output: Any, target: Any) -> Any:
         """Loss (n) of logits (n, ...) and targets (n, ...)."""
         y, t = _rows(F, output), _rows(F, target)
-        one = F.Activation(-y, act_type="softrelu")
-        zero = F.Activation(y, act_type="softrelu")
-        return F.mean(t * one + (1 - t) * zero, axis=1)
+        return F.mean(F.Activation(y, act_type="softrelu") - t * y, axis=1)
 
 
 class KL(mx.gluon.HybridBlock):

@@ -103,7 +103,7 @@ def test_a_rule_is_mxnets_operator(rule, dtype):
             reference.update_multi_precision(i, weight, grads[i], states[i])
     for i, (parameter, weight) in enumerate(zip(updates.parameters, weights)):
         close(parameter.data().asnumpy(), weight.asnumpy(), dtype, rounding)
-        found = updates.states[0][i]
+        found = updates._first[i].state
         for mine, theirs in zip(_flat(found), _flat(states[i])):
             close(mine.asnumpy(), theirs.asnumpy(), dtype, rounding)
         np.testing.assert_array_equal(parameter.grad().asnumpy(), grads[i].asnumpy())
