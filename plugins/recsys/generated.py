@@ -157,7 +157,7 @@ class Generated(RatingSet):
         the largest log weight plus Gumbel noise.
         """
         n_users, n_items = self.sizes
-        each = shares_of(self.count, np.exp(rng.normal(scale=0.6, size=n_users)), n_items)
+        each = shares_of(self.count, np.exp(rng.normal(scale=0.5, size=n_users)), n_items)
         ranks = rng.permutation(n_items) + 1
         found = []
         rows = max(1, CELLS // n_items)

@@ -64,17 +64,20 @@ def gather(
     items: defaultdict[str, int] = defaultdict(count().__next__)
     pieces, found = [], 0
     for numbers, lines in blocks:
-        part = parse(numbers, lines, broken)
-        n = len(part.values) if limit is None else min(limit - found, len(part.values))
-        pieces.append(
-            (
-                np.fromiter(map(users.__getitem__, part.users[:n]), np.int32, n),
-                np.fromiter(map(items.__getitem__, part.items[:n]), np.int32, n),
-                part.values[:n].astype(np.float32),
-                np.full(n, np.nan) if part.times is None else part.times[:n],
+        while lines and found != limit:
+            n = len(lines) if limit is None else limit - found  # no line is read beyond the limit
+            part = parse(numbers[:n], lines[:n], broken)
+            numbers, lines = numbers[n:], lines[n:]
+            n = len(part.values)
+            pieces.append(
+                (
+                    np.fromiter(map(users.__getitem__, part.users), np.int32, n),
+                    np.fromiter(map(items.__getitem__, part.items), np.int32, n),
+                    part.values.astype(np.float32),
+                    np.full(n, np.nan) if part.times is None else part.times,
+                )
             )
-        )
-        found += n
+            found += n
         if found == limit:
             break
     if not found:

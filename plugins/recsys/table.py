@@ -24,8 +24,8 @@ LOOKED_AT = 50  # lines that decide on a delimiter
 NAMES = {
     "user": r"u|user|reviewer|customer|member|visitor|person|viewer",
     "item": r"i|item|movie|film|product|book|song|track|artist|article|anime|game|asin|isbn",
-    "rating": r"r|rating|score|stars?|star_?rating|overall|value|book_?rating|user_?rating",
-    "time": r"t|time|timestamp|date|datetime|unix_?review_?time|rated_?at|created_?at",
+    "rating": r"r|((star|book|user)[_ -]?)?rating|score|stars?|overall|value",
+    "time": r"t|time|timestamp|date|datetime|unix_?review_?time|(rated|created)[_ -]?at",
 }
 ROLES = tuple(NAMES)
 
