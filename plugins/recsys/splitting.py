@@ -96,7 +96,7 @@ def _from_the_end(users: np.ndarray) -> np.ndarray:
 def _known(how: str, times: Optional[np.ndarray]) -> np.ndarray:
     missing = 0 if times is None else int(np.isnan(times).sum())
     if times is None or missing:
-        which = "the source has no times" if times is None else f"{missing:,} ratings have none"
+        which = "the source has none" if times is None else f"{missing:,} ratings have none"
         raise ConfigError(
             f"dataset.split={how} goes by times, but {which}", "Take dataset.split=random."
         )

@@ -127,14 +127,13 @@ class Table(RatingFile):
         found: List[Optional[int]] = []
         for place, role in enumerate(ROLES):
             given = self.named[role]
+            at: Optional[int] = place
             if given is not None:
                 at = self._given(role, given, first, header, file)
             elif header:
                 at = _by_name(role, first)
-            elif role == "time":
-                at = place if len(first) > place and _is(seconds_of, first[place]) else None
-            else:
-                at = place if place < len(first) else None
+            elif place >= len(first) or (role == "time" and not _is(seconds_of, first[place])):
+                at = None
             if at is None and role != "time":
                 what = f"are: {', '.join(first[:12])}" if header else f"are {len(first)}"
                 raise DataError(
