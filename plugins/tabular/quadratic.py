@@ -6,7 +6,6 @@ Holds the recording; the data are in valley.py, the pictures in paths.py.
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Optional
 
@@ -112,7 +111,7 @@ class Quadratic(Task):
         found = arrival(path, data.minimum, self.within)
         spectrum = np.linalg.eigvalsh(data.hessian)
         return {
-            "steps_to_minimum": math.nan if found is None else found,
+            **({} if found is None else {"steps_to_minimum": found}),
             "condition": float(spectrum[-1] / spectrum[0]),
             "hessian": data.hessian.tolist(),
             "minimum": data.minimum.tolist(),
