@@ -73,7 +73,7 @@ class RatingSet:
         Shares of all ratings in the test and validation part; with ``split=last`` 0 means that
         there is no such part, and any other number that there is.
     seed
-        Of the split.
+        Of all that is drawn.
 
     Attributes
     ----------

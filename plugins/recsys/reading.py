@@ -111,21 +111,29 @@ class Delimited:
 
     def __call__(self, numbers: Sequence[int], lines: List[str], broken: Broken) -> Parsed:
         try:
-            return self._together(list(map(self.cells, lines)))
+            return self._together(self._rows(lines))
         except ValueError:
             good = []
             for number, line in zip(numbers, lines):
                 try:
-                    row = self.cells(line)
+                    row = cells(line, self.delimiter)
                     self._together([row])
                     good.append(row)
                 except ValueError as error:
                     broken.add(number, str(error))
             return self._together(good)
 
-    def cells(self, line: str) -> List[str]:
-        """The cells of one line."""
-        return cells(line, self.delimiter)
+    def _rows(self, lines: List[str]) -> List[List[str]]:
+        """The cells of many lines, unless one of them needs a closer look."""
+        if len(self.delimiter) > 1 or not any('"' in line for line in lines):
+            return [line.split(self.delimiter) for line in lines]
+        try:
+            rows = list(csv.reader(lines, delimiter=self.delimiter, strict=True))
+        except csv.Error:
+            raise BadLine from None
+        if len(rows) != len(lines):  # a cell went on over the end of its line
+            raise BadLine
+        return rows
 
     def _together(self, rows: List[List[str]]) -> Parsed:
         """Columns of rows, of which a reason is given if there is but one."""

@@ -90,9 +90,7 @@ def test_times_are_needed_for_some_splits(split):
             return source._replace(ratings=source.ratings._replace(times=None))
 
     assert len(Timeless().parts["test"].values) == 5
-    with pytest.raises(
-        ConfigError, match=f"split={split} goes by times, but the source has no times"
-    ):
+    with pytest.raises(ConfigError, match=f"split={split} goes by times, but the source has none"):
         _ = Timeless(split=split).parts
 
 
