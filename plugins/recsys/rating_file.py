@@ -27,8 +27,8 @@ class RatingFile(RatingSet):
         out and counts it.
     duplicates
         A user may rate an item but once. Of several ratings the ``last`` or the ``first`` stays,
-        by time where times are known, else by place in the file; or their ``mean``; or all
-        ``stop``\\ s.
+        by time where times are known, else by place in the file; or their ``mean``; or the run
+        comes to a ``stop``.
     limit
         Read only the first so many ratings; null reads all.
     encoding

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, List, Optional, Tuple
 
 from dope.core.errors import ConfigError, DataError, did_you_mean
-from dope.plugins.recsys.lines import BadLine, Broken, Numbered, numbered_lines, opened
+from dope.plugins.recsys.lines import (
+    SHOWN,
+    BadLine,
+    Broken,
+    Numbered,
+    numbered_lines,
+    opened,
+    quoted,
+)
 from dope.plugins.recsys.rating_file import RatingFile
 from dope.plugins.recsys.ratings import Source
 from dope.plugins.recsys.reading import Columns, Delimited, cells, gather, numbers_of, seconds_of
@@ -112,7 +120,7 @@ class Table(RatingFile):
         """Whether the first line holds names and not a rating."""
         if self.header is not None:
             return self.header
-        if any(name in first for name in self.named.values()):
+        if any(name in first and not name.isdecimal() for name in self.named.values() if name):
             return True
         if sum(_by_name(role, first) is not None for role in ROLES[:3]) > 1:
             return True
@@ -124,18 +132,24 @@ class Table(RatingFile):
         self, first: List[str], header: bool, file: str
     ) -> Tuple[int, int, int, Optional[int]]:
         """Places of user, item, rating and time."""
+        taken = {
+            role: self._given(role, name, first, header, file)
+            for role, name in self.named.items()
+            if name is not None
+        }
         found: List[Optional[int]] = []
         for place, role in enumerate(ROLES):
-            given = self.named[role]
             at: Optional[int] = place
-            if given is not None:
-                at = self._given(role, given, first, header, file)
+            if role in taken:
+                at = taken[role]
             elif header:
                 at = _by_name(role, first)
-            elif place >= len(first) or (role == "time" and not _is(seconds_of, first[place])):
+            elif place >= len(first) or place in taken.values():
+                at = None
+            elif role == "time" and not _is(seconds_of, first[place]):
                 at = None
             if at is None and role != "time":
-                what = f"are: {', '.join(first[:12])}" if header else f"are {len(first)}"
+                what = f"are: {_listed(first)}" if header else f"are {len(first)}"
                 raise DataError(
                     f"{file} has no column for the {role}; its columns {what}",
                     f"Name it by dataset.{role}, or say dataset.header=false if the first line is "
@@ -150,7 +164,7 @@ class Table(RatingFile):
         if given.isdecimal() and 1 <= int(given) <= len(first):
             return int(given) - 1
         near = did_you_mean(given, first) if header else ""
-        columns = f"Its columns are: {', '.join(first[:12])}." if header else ""
+        columns = f"Its columns are: {_listed(first)}." if header else ""
         raise DataError(
             f"{file} has no column '{given}' (dataset.{role})",
             f"{near} {columns or f'It has {len(first)} columns, without names.'}".strip(),
@@ -200,6 +214,12 @@ def titles_from(
             except ValueError:
                 broken.add(number, "has one cell where an item and its title are wanted")
     return found
+
+
+def _listed(names: List[str]) -> str:
+    """The first dozen names for a message."""
+    some = (name if name.isprintable() and len(name) <= SHOWN else quoted(name) for name in names)
+    return ", ".join(islice(some, 12)) + (f" … ({len(names)} in all)" if len(names) > 12 else "")
 
 
 def _width(line: str, delimiter: str) -> int:

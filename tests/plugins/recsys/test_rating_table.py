@@ -65,6 +65,8 @@ def test_columns_can_be_named_and_numbered(table):
     text = "9,a,x,u\n8,b,y,v\n"
     data = table(text, user="4", item="2", rating="1", header=False)
     assert rows(data) == [("u", "a", 9.0, None), ("v", "b", 8.0, None)]
+    data = table("4,a,5,4\n8,b,2,v\n", user="4", item="2")  # a number is no name
+    assert rows(data) == [("4", "a", 5.0, None), ("v", "b", 2.0, None)]
     text = "score2,who,thing\n9,a,x\n"
     data = table(text, user="who", item="3", rating="score2")
     assert rows(data) == [("a", "x", 9.0, None)]
