@@ -146,8 +146,8 @@ class Table(RatingFile):
                 at = _by_name(role, first)
             elif place >= len(first) or place in taken.values():
                 at = None
-            elif role == "time" and not _is(seconds_of, first[place]):
-                at = None
+            if role == "time" and role not in taken and at is not None and not header:
+                at = at if _is(seconds_of, first[at]) else None  # another column, left alone
             if at is None and role != "time":
                 what = f"are: {_listed(first)}" if header else f"are {len(first)}"
                 raise DataError(
