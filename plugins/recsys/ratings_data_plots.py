@@ -34,7 +34,10 @@ def overview(path: Path, dataset: RatingSet) -> Path:
     fig = blank(13.0, 4.2)
     first, second, third = fig.subplots(1, 3)
     n = len(ratings.values)
-    _histogram(dress(first, f"{n:,} rating{'s' * (n != 1)}"), ratings.values)
+    title = f"{n:,} rating{'s' * (n != 1)}"
+    if dataset.skipped:
+        title += f", {dataset.skipped:,} line{'s' * (dataset.skipped != 1)} skipped"
+    _histogram(dress(first, title), ratings.values)
     for axes, kind, numbers, names, learned, colour in (
         (second, "user", ratings.users, dataset.users, dataset.user_counts, BLUE),
         (third, "item", ratings.items, dataset.items, dataset.item_counts, GREEN),

@@ -193,8 +193,10 @@ def test_the_overview_shows_all_ratings(tmp_path, monkeypatch):
         "dope.plugins.recsys.ratings_data_plots.save", lambda fig, path: drawn.append(fig)
     )
     made = Generated(stars=True, cold_items=3, **SMALL)
+    made.skipped = 2
     overview(tmp_path / "overview.png", made)
     bars, users, items = drawn[0].axes
+    assert bars.get_title(loc="left") == "6,000 ratings, 2 lines skipped"
     values = made.source.ratings.values
     heights = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in bars.patches}
     assert heights == {level: (values == level).sum() for level in range(1, 6)}
