@@ -25,13 +25,6 @@ def register_tasks(register: Register) -> None:
 
 
 @hookimpl
-def register_models(register: Register) -> None:
-    register(
-        "bayes.dense", f"{HERE}.dense:DenseRegressor", summary="Dense layers from numbers to one"
-    )
-
-
-@hookimpl
 def register_datasets(register: Register) -> None:
     register(
         "bayes.curve", f"{HERE}.curve:Curve", summary="A noisy curve of one variable, generated"

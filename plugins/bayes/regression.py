@@ -33,7 +33,7 @@ class BayesianRegression(ByBackprop):
 
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "bayes.curve",
-        "model": "bayes.dense",
+        "model": {"name": "tabular.mlp", "hidden": [100, 100]},
         "loss": "losses.l2",
         "optimizer": {"name": "adam", "learning_rate": 0.01},
         "trainer": {"batch_size": 128},
@@ -41,7 +41,7 @@ class BayesianRegression(ByBackprop):
     profiles: ClassVar[Mapping[str, Any]] = {
         "quick": {
             "task": {"local": True, "sigma": 0.5, "draws": 100},
-            "model": {"name": "bayes.dense", "hidden": [50, 50]},
+            "model": {"name": "tabular.mlp", "hidden": [50, 50]},
             "trainer": {"epochs": 120, "schedule": "cosine", "evaluate_every": 20},
         },
         "book": {
@@ -51,7 +51,7 @@ class BayesianRegression(ByBackprop):
         "tiny": {
             "task": {"draws": 3},
             "dataset": {"name": "bayes.curve", "train": 96},
-            "model": {"name": "bayes.dense", "hidden": [8]},
+            "model": {"name": "tabular.mlp", "hidden": [8]},
             "trainer": {"epochs": 2, "batch_size": 24},
         },
     }

@@ -18,8 +18,8 @@ from dope.core.errors import ConfigError
 from dope.plugins.bayes import figures, outside, pruning
 from dope.plugins.bayes.by_backprop import Shared
 from dope.plugins.bayes.curve import Curve
-from dope.plugins.bayes.dense import DenseRegressor
 from dope.plugins.bayes.variational import Variational
+from dope.plugins.tabular.dense import MLP
 
 SHARED = Path(os.environ.get("DOPE_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data")
 needs_mnist = pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason="needs the MNIST files")
@@ -75,7 +75,7 @@ def test_area_counts_pairs():
 
 
 def test_pruning_takes_the_noisiest_first_and_leaves_the_network_alone():
-    net = Variational(DenseRegressor(Curve(), hidden=(3,)), (1, 1))
+    net = Variational(MLP(Curve(), hidden=(3,)), (1, 1))
     net.initialize()
     rng = np.random.default_rng(0)
     net.set_means(np.arange(1, 11, dtype="float32"))
@@ -117,7 +117,7 @@ def test_curve_is_the_papers():
 
 def test_classes_and_numbers_are_not_mixed_up(tmp_path):
     with pytest.raises(ConfigError, match=r"bayes\.curve has no classes"):
-        dope.run("bayes.by_backprop", dataset="bayes.curve", model="bayes.dense", runs=tmp_path)
+        dope.run("bayes.by_backprop", dataset="bayes.curve", model="tabular.mlp", runs=tmp_path)
 
 
 def test_quick_regression_knows_what_it_has_not_seen(tmp_path):

@@ -16,11 +16,11 @@ from dope.core.engine import Engine
 from dope.core.errors import ConfigError
 from dope.core.task import Group, parameters
 from dope.plugins.bayes.classification import BayesianClassifier
-from dope.plugins.bayes.dense import DenseRegressor
 from dope.plugins.bayes.noise import Noise, normal
 from dope.plugins.bayes.priors import GaussianPrior, MixturePrior
 from dope.plugins.bayes.variational import Variational
 from dope.plugins.losses.losses import SoftmaxCrossEntropy
+from dope.plugins.tabular import dense
 from dope.plugins.vision.cnn import CNN
 from dope.plugins.vision.mlp import MLP
 
@@ -126,7 +126,7 @@ def test_outputs_drawn_locally_have_the_moments_of_sampled_weights(make):
 
 
 def test_local_moments_of_a_linear_layer_are_exact():
-    net = wrapped(DenseRegressor(SimpleNamespace(shape=(4,)), hidden=()), (1, 4))
+    net = wrapped(dense.MLP(SimpleNamespace(shape=(4,)), hidden=()), (1, 4))
     spread(net)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, 4)).astype("float32")
