@@ -117,14 +117,12 @@ def day(cell: str) -> Optional[float]:
     date, _, time = text.partition("T")
     try:
         year, month, of_month = map(int, date.split("-"))
-        moment = datetime.datetime(year, month, of_month)
-        hour, minute, second = (
-            [*map(float, time.split(":")), 0.0, 0.0, 0.0][:3] if time else (0,) * 3
-        )
+        hour, minute, second = [*map(float, time.split(":") if time else ()), 0.0, 0.0, 0.0][:3]
+        moment = datetime.datetime(year, month, of_month, int(hour), int(minute), int(second))
     except ValueError:
         return None
-    days = (moment - datetime.datetime(1970, 1, 1)).days
-    return days + (hour + (minute + second / 60) / 60) / 24
+    days = (moment - datetime.datetime(1970, 1, 1)).total_seconds() / 86400
+    return days + second % 1 / 86400
 
 
 def values(table: Table, name: str, kind: str, missing: frozenset) -> np.ndarray:

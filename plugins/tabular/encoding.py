@@ -185,6 +185,10 @@ class Encoded:
         """Numbers and words side by side, float32 (n, D + V)."""
         return np.concatenate([self.numbers, self.words], axis=1)
 
+    def fields(self, names: Sequence[str]) -> list[np.ndarray]:
+        """``numbers``, ``words``, ``codes`` or ``together``, as they are named."""
+        return [getattr(self, name) for name in names]
+
     def taken(self, rows: np.ndarray) -> Encoded:
         """Some of the rows."""
         parts = (self.numbers[rows], self.words[rows], self.codes[rows])

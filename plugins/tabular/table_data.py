@@ -262,25 +262,19 @@ class TableData:
         """Targets of a part in their own unit, or places of classes: float64 (n,)."""
         return self.target.read(self.part(split)[self.target.name])[self.rows(split)]
 
-    def inputs(self, encoded: Encoded, coded: bool) -> tuple[np.ndarray, ...]:
-        """Rows as a model takes them: one matrix, or numbers, words and codes."""
-        if coded:
-            return encoded.numbers, encoded.words, encoded.codes
-        return (encoded.together,)
-
-    def arrays(self, split: str, coded: bool = False) -> Optional[tuple[np.ndarray, ...]]:
-        """Inputs of a part as `inputs` gives them, and scaled targets (n,)."""
+    def arrays(self, split: str, takes: Sequence[str]) -> Optional[tuple[np.ndarray, ...]]:
+        """Fields of `Encoded` that a model takes, of the rows of a part, and scaled targets."""
         rows = self.rows(split)
         if rows is None:
             return None
-        x = [array[rows] for array in self.inputs(self._all(split), coded)]
+        x = [array[rows] for array in self._all(split).fields(takes)]
         return (*x, self.target.scaled(self.values(split)))
 
     def batches(
-        self, split: str, batch_size: Optional[int] = None, coded: bool = False
+        self, split: str, batch_size: Optional[int] = None, takes: Sequence[str] = ("together",)
     ) -> Optional[ArrayBatches]:
-        """Batches of inputs (n, D), or with ``coded`` (n, D), (n, V), (n, C), and targets (n,)."""
-        arrays = self.arrays(split, coded)
+        """Batches of inputs (n, D), or of the fields named in ``takes``, and targets (n,)."""
+        arrays = self.arrays(split, takes)
         if arrays is None:
             return None
         return ArrayBatches(arrays, batch_size, shuffle=split == "train")

@@ -17,7 +17,6 @@ from dope.plugins.tabular.target import Target
 SHOWN = 4000  # points of a scatter
 COLUMNS = 20  # columns whose importance is shown
 NAMED = 30  # classes whose names are shown
-FAR = 3  # points whose values are written beside them
 
 
 def predictions(
@@ -40,12 +39,14 @@ def predictions(
     left, right = fig.subplots(1, 2)
     log = target.log and values.min() > 0 and predicted.min() > 0
     some = np.random.default_rng(0).permutation(len(values))[:SHOWN]
-    dress(left, f"{target.name}: predicted and true, {len(values):,} {what}")
+    fig.suptitle(f"{target.name}: {len(values):,} {what}", x=0.01, ha="left", fontsize=13)
+    dress(left, "Predicted against true")
     ends = np.array([min(values.min(), predicted.min()), max(values.max(), predicted.max())])
     left.plot(ends, ends, color=GREY, linewidth=1.0)
     left.plot(values[some], predicted[some], ".", color=BLUE, markersize=4, alpha=0.6)
     if log:
         left.set(xscale="log", yscale="log")
+        _ticks(left.xaxis, left.yaxis)
     left.set(xlabel="true", ylabel="predicted")
     rest = np.log(predicted / values) if log else predicted - values
     dress(right, "log(predicted / true)" if log else "predicted − true")
@@ -61,8 +62,19 @@ def predictions(
         right.legend(frameon=False, fontsize=9)
     if log:
         right.set(xscale="log")
+        _ticks(right.xaxis)
     right.set(xlabel="predicted")
     return save(fig, path)
+
+
+def _ticks(*sides: Any) -> None:
+    """Ticks of logarithmic axes: 1, 2 and 5 times a power of ten, in plain figures."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for side in sides:
+        side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+        side.set_minor_formatter(NullFormatter())
 
 
 def confusion(

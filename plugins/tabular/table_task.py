@@ -63,6 +63,11 @@ class TableTask(Task):
             "trainer": {"epochs": 2, "evaluate_every": 1},
         },
     }
+    contract: ClassVar[Mapping[str, Any]] = {
+        # what is dropped is drawn anew for each context and form of the network
+        "contexts": {"model": {"dropout": 0.0, "input_dropout": 0.0}},
+        "hybrid": {"model": {"dropout": 0.0, "input_dropout": 0.0}},
+    }
     threads = 1  # the products are too small to share
 
     def __init__(self, *, importance: int = 1) -> None:
@@ -88,23 +93,29 @@ class TableTask(Task):
             self.criterion = losses.SoftmaxCrossEntropyLoss() if classes else losses.L2Loss()
 
     def build(self) -> Any:
-        """The network; where the file is absent, its shapes are left to the checkpoint."""
+        """The network. How many inputs it has is left to the data, or to the checkpoint.
+
+        A run that is loaded has its own columns, whatever the file holds by then, if it is there.
+        """
         try:
             self._net = self.model(self.dataset)
         except (ValueError, AttributeError):
             if self.dataset.absent is not None:
                 raise self.dataset.absent from None
             raise
+        for layer in _dense(self._net):
+            if layer.weight.shape[1] == self.dataset.shape[0]:
+                layer.weight._shape = (layer.weight.shape[0], 0)
         return self._net
 
     @property
-    def coded(self) -> bool:
-        """Whether the model takes numbers, words and codes apart."""
-        return bool(getattr(self._net, "coded", False))
+    def takes(self) -> Sequence[str]:
+        """Which fields of encoded rows the model takes."""
+        return getattr(self._net, "takes", ("together",))
 
     def data(self, split: str) -> Optional[Any]:
         """The batches of a part."""
-        return self.dataset.batches(split, self.options.batch_size, self.coded)
+        return self.dataset.batches(split, self.options.batch_size, self.takes)
 
     @compiled
     def loss(self, nets: Any, shard: Any, carry: Any) -> Any:
@@ -133,12 +144,12 @@ class TableTask(Task):
         return regression_figures(values, predicted)
 
     def _of(self, split: str, nets: Any) -> np.ndarray:
-        arrays = self.dataset.arrays(split, self.coded)
+        arrays = self.dataset.arrays(split, self.takes)
         return self._outputs(nets, arrays[:-1])
 
     def predicted(self, nets: Any, encoded: Encoded) -> np.ndarray:
         """Values (n,), or probabilities of classes (n, K), of rows."""
-        return self._outputs(nets, self.dataset.inputs(encoded, self.coded))
+        return self._outputs(nets, encoded.fields(self.takes))
 
     def _outputs(self, nets: Any, inputs: Sequence[np.ndarray]) -> np.ndarray:
         context = next(iter(nets.collect_params().values())).list_ctx()[0]
@@ -189,7 +200,7 @@ class TableTask(Task):
         folds = [run.path / "folds" / str(i) for i in range(1, self.options.folds + 1)]
         if self.options.folds > 1 and not data.folded:
             found["simpler"] = {_trivial_name(data): self._trivial_folds(run)}
-            self._draw(run, folds, "each fold's held-out rows")
+            self._draw(run, folds, "rows, each held out by one fold")
         return found
 
     def _columns(self) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ Holds the model; what makes numbers of a table is in encoding.py.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Optional, Tuple
+from typing import Any, Literal, Tuple
 
 from dope.core.backend import mx
 from dope.core.errors import ConfigError
@@ -46,7 +46,8 @@ class WideDeep(mx.gluon.HybridBlock):
     Notes
     -----
     Inputs (n, D) to (n, M), M the number of members; to (n, M, K) for K classes; with
-    ``embedding`` the inputs are numbers (n, D), words as 0 and 1 (n, V) and codes (n, C).
+    ``embedding`` the inputs are numbers (n, D), words as 0 and 1 (n, V), unless there is no
+    linear part, and codes (n, C): the attribute ``takes``.
     The two parts: Cheng et al., "Wide & Deep Learning for Recommender Systems" (2016), section 3.
     A data set has ``shape`` and ``outputs``; where they are 0 they come from the checkpoint.
     """
@@ -65,7 +66,9 @@ class WideDeep(mx.gluon.HybridBlock):
     ) -> None:
         super().__init__()
         _check(hidden, members, wide, embedding, dropout, input_dropout)
-        self.members, self.coded = members, embedding > 0
+        self.members = members
+        if embedding:
+            self.takes = ("numbers", "words", "codes") if wide else ("numbers", "codes")
         self._hidden, self._dropout, self._input_dropout = hidden, dropout, input_dropout
         self._activation = activation
         outputs, inputs = getattr(dataset, "outputs", 1), dataset.shape[0]
@@ -102,14 +105,13 @@ class WideDeep(mx.gluon.HybridBlock):
                     setattr(self, name, found)
         self._layers = len(sizes)
 
-    def hybrid_forward(
-        self, F: Any, x: Any, words: Optional[Any] = None, codes: Optional[Any] = None, **own: Any
-    ) -> Any:
+    def hybrid_forward(self, F: Any, x: Any, *more: Any, **own: Any) -> Any:
         """Outputs (n, M), or (n, M, K) of K classes."""
         deep = x
-        if self.coded:
+        if more:
+            *words, codes = more
             deep = F.concat(x, F.flatten(F.take(own["embedding"], codes)), dim=1)  # (n, D + C E)
-            x = F.concat(x, words, dim=1)
+            x = F.concat(x, *words, dim=1) if words else x
         if self._input_dropout:
             x, deep = (F.Dropout(each, p=self._input_dropout) for each in (x, deep))
         parts = []
