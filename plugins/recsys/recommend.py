@@ -98,7 +98,7 @@ class Recommender(Task):
         if not hasattr(self.dataset, "parts"):
             raise ConfigError(
                 f"dataset {self.parts.get('dataset')} holds no ratings",
-                "Recommenders learn from recsys.generated, recsys.csv and the like.",
+                "Recommenders learn from recsys.generated, recsys.table and the like.",
             )
         if not len(self.dataset.parts["train"].values):
             raise DataError("the training part has no ratings", "Make dataset.test smaller.")

@@ -13,7 +13,7 @@ import numpy as np
 from dope.core.backend import HostView, mx, nd
 
 BLOCK = 512  # pairs whose factors stay in a core's cache
-FEW = 128  # rows of a table that do
+FEW = 1024  # rows of a table that do
 
 
 class Products:
@@ -56,17 +56,20 @@ class Products:
             np.einsum("nk,nk->n", one, other, out=found[start:end])
         return found
 
-    def backward(self, errors: np.ndarray, rows: np.ndarray, table: Any, into: Any) -> None:
-        """Set ``into`` to the gradient of the table for errors (n,); both are NDArrays (R, K)."""
+    def backward(
+        self, errors: np.ndarray, rows: np.ndarray, counts: np.ndarray, table: Any, into: Any
+    ) -> None:
+        """Set ``into`` to the gradient of the table for errors (n,); both are NDArrays (R, K).
+
+        ``rows`` (2n,) are those of the pairs, and ``counts`` (R,) how often each is there.
+        """
         n, (data, columns, ends) = self.pairs, (part() for part in self._parts)
         at = _order(rows, self.table_rows)
         ends[0] = 0
-        np.cumsum(np.bincount(rows, minlength=self.table_rows), out=ends[1:])
-        other = at + n  # place of the other row of the pair
-        np.subtract(other, 2 * n, other, where=other >= 2 * n)
+        np.cumsum(counts, out=ends[1:])
+        other = np.where(at < n, at + n, at - n)  # place of the other row of the pair
         rows.take(other, 0, columns, "clip")
-        np.subtract(at, n, at, where=at >= n)
-        errors.take(at, 0, data, "clip")
+        errors.take(np.minimum(at, other, other), 0, data, "clip")
         nd.sparse.dot(self._filled(), table, out=into)
 
     def _filled(self) -> Any:

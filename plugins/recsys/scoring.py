@@ -187,28 +187,29 @@ class Scorer(mx.operator.CustomOp):
         decay: np.ndarray,
     ) -> None:
         """Set the NDArrays ``into`` to the gradients of what is given."""
-        shrink = self._shrink(decay, len(given["bias"]))
+        counts = np.bincount(self.rows, minlength=len(given["bias"]))
+        shrink = self._shrink(decay, counts)
         made = np.bincount(self.rows, np.concatenate([errors, errors]), len(shrink))
         self._view("grad", 0, into["bias"])[:] = made + shrink * given["bias"]
         if "factors" not in given:
             return
         assert self._products is not None
-        self._products.backward(errors, self.rows, self.table, into["factors"])
+        self._products.backward(errors, self.rows, counts, self.table, into["factors"])
         slopes = self._view("grad", 1, into["factors"])
         if "implicit" in given:
             self.seen.backward(slopes[self.seen.users], decay, given["implicit"], into["implicit"])
         if self.l2:
             add_scaled(slopes, shrink, given["factors"])
 
-    def _shrink(self, decay: np.ndarray, rows: int) -> np.ndarray:
+    def _shrink(self, decay: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """(R,): what each row of the tables is multiplied with for its penalties' gradient."""
         if not self.l2:
-            return np.zeros(rows)
-        m = len(self.rows) // 2
-        if self.width == 1:
-            return np.bincount(self.rows, np.concatenate([decay, decay]), rows)
-        users = np.bincount(self.rows[: m : self.width], decay, rows)
-        made: np.ndarray = users + np.bincount(self.rows[m:], np.repeat(decay, self.width), rows)
+            return np.zeros(len(counts))
+        m, size = len(self.rows) // 2, len(counts)
+        if self.width == 1 and decay[0] == decay.min() == decay.max():  # as in every step
+            return counts * decay[0]
+        users = np.bincount(self.rows[: m : self.width], decay, size)
+        made: np.ndarray = users + np.bincount(self.rows[m:], np.repeat(decay, self.width), size)
         return made
 
 
