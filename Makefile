@@ -26,7 +26,7 @@ setup:  ## make or mend .venv with dope and what its checks need
 	@sh .ci/venv .venv '$(MXNET),dev'
 
 test: setup  ## set up, then run the tests (ARGS=tests/core, ARGS="-m slow")
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: setup  ## style, format and layers
 	$(BIN)/ruff check .

@@ -16,6 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # before MXNet starts: workers have the cores already
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 PLUGIN = """
 from dope.core.hookspecs import hookimpl
 

@@ -40,7 +40,7 @@ NOT_RUN = {
     "make test": SETS_UP,
     "python3.11 -m venv .venv && . .venv/bin/activate": SETS_UP,
     "pip install -e '.[cpu]'": SETS_UP,
-    "pip install -e '.[cpu,dev]' && python -m pytest": SETS_UP,
+    "pip install -e '.[cpu,dev]' && python -m pytest -n auto": SETS_UP,
     "dope run vision.cnn dataset=vision.mnist dataset.download=true": "downloads",
     "core/        the framework: registry, configuration, engine, trainer, runs, checkpoints": (
         "names folders"
