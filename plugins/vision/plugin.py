@@ -19,6 +19,7 @@ def register_tasks(register: Register) -> None:
         "cnn": ("classify:Convolutions", "Classify images by two convolutions (LeNet)"),
         "alexnet": ("classify:Alex", "Classify images by AlexNet"),
         "vgg": ("classify:VeryDeep", "Classify images by blocks of small convolutions (VGG)"),
+        "vqa": ("vqa:Answering", "Answer questions about images"),
     }
     for name, (target, summary) in shipped.items():
         register(f"vision.{name}", f"{HERE}.{target}", summary=summary)
@@ -33,6 +34,8 @@ def register_models(register: Register) -> None:
         "cnn": ("cnn:CNN", "Two convolutions, pooling, two dense layers; batch norm if asked"),
         "alexnet": ("alexnet:AlexNet", "Five convolutions and three dense layers"),
         "vgg": ("vgg:VGG", "Blocks of 3x3 convolutions and three dense layers"),
+        "vqa_concat": ("vqa_concat:Concatenation", "Features of image and question side by side"),
+        "vqa_bilinear": ("bilinear:Bilinear", "Compact bilinear pooling of image and question"),
     }
     for name, (target, summary) in shipped.items():
         register(f"vision.{name}", f"{HERE}.{target}", summary=summary)
@@ -46,6 +49,9 @@ def register_datasets(register: Register) -> None:
         "fashion_mnist": ("idx:FashionMnist", "70,000 pictures of clothes, 28x28"),
         "cifar10": ("cifar:Cifar10", "60,000 colour photographs of 10 things, 32x32"),
         "folder": ("folder:Folder", "Your own images, one folder a class"),
+        "shapes": ("shapes:Shapes", "Coloured shapes with boxes, drawn at random, to detect"),
+        "vqa_scenes": ("scenes:Scenes", "Scenes of coloured shapes and questions, generated"),
+        "vqa_archive": ("vqa_archive:Archive", "Features of images and questions, from .npz files"),
     }
     for name, (target, summary) in shipped.items():
         register(f"vision.{name}", f"{HERE}.{target}", summary=summary)
