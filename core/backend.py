@@ -123,6 +123,12 @@ def use_threads(count: Optional[int]) -> None:
             environment["OMP_NUM_THREADS"] = str(count or physical_cores())
 
 
+def operator_threads() -> int:
+    """Threads that an operator takes on CPU just now."""
+    first = environment["OMP_NUM_THREADS"].split(",")[0].strip()
+    return int(first) if first.isdigit() else physical_cores()
+
+
 _threads_are_ours = "OMP_NUM_THREADS" not in os.environ
 distribution = check_installation()
 environment = _choose_environment(distribution)

@@ -38,9 +38,22 @@ Arrays = Sequence[np.ndarray]
 Rule = Callable[[Any, Step, Arrays, np.ndarray, np.ndarray], None]
 
 
-def rule_for(optimizer: Any) -> Optional[Rule]:
-    """The rule that does what the MXNet optimizer would do; None where there is none here."""
-    return RULES.get(type(optimizer).__name__)
+def rule_for(optimizer: Any, size: int = 1, threads: int = 1) -> Optional[Rule]:
+    """The rule that does what the MXNet optimizer would do; None where that is the quicker one.
+
+    Parameters
+    ----------
+    optimizer
+        The optimizer.
+    size
+        Entries of the array that it updates.
+    threads
+        Threads that an operator of MXNet has. NumPy has one: where work is more than traffic with
+        the memory, as for Adam, several do long arrays in less time.
+    """
+    name = type(optimizer).__name__
+    shared = name in SHARED and threads > 1 and size > BLOCK
+    return None if shared else RULES.get(name)
 
 
 def update(rule: Rule, optimizer: Any, step: Step, arrays: Arrays, scratch: np.ndarray) -> None:
@@ -168,3 +181,4 @@ def _decay(step: Step, w: np.ndarray, t: np.ndarray, u: np.ndarray) -> None:
 
 
 RULES: dict[str, Rule] = {"SGD": _sgd, "Adam": _adam, "AdaGrad": _adagrad}
+SHARED = {"Adam"}

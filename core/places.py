@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dope.core import inplace
-from dope.core.backend import HostView, nd, synchronous
+from dope.core.backend import HostView, nd, operator_threads, synchronous
 from dope.core.data import leaves, rebuild
 
 SMALL = 4096  # entries up to which a copy takes less than a call of the rule
@@ -36,7 +36,7 @@ class Place:
             (a.dtype, a.shape, a.stype) == (weight.dtype, weight.shape, "default") for a in arrays
         )
         fits = alike and weight.dtype in (np.float32, np.float64) and synchronous(weight.context)
-        self.rule = inplace.rule_for(optimizer) if fits else None
+        self.rule = inplace.rule_for(optimizer, weight.size, operator_threads()) if fits else None
 
     def arrays(self) -> list[Any]:
         """Weight, gradient and states."""

@@ -86,6 +86,8 @@ class ByBackprop(Task):
         mixture = MixturePrior(pi, sigma1, sigma2)
         self.prior = mixture if prior == "mixture" else GaussianPrior(sigma)
         self.rho, self.samples, self.local = rho, samples, local
+        if local:  # there is little noise to draw, and twice as many products
+            self.threads = None  # type: ignore[misc]
         self.weighting, self.strength, self.draws = weighting, strength, draws
         self._noise = Noise()
 

@@ -324,3 +324,11 @@ def test_learning_goes_on_after_evaluation_has_laid_weights_out_anew(name, hybri
         np.testing.assert_allclose(
             p.data().asnumpy() / scale, q.data().asnumpy() / scale, atol=2e-5, err_msg=q.name
         )
+
+
+def test_long_arrays_are_left_to_operators_where_these_have_threads():
+    adam, sgd = mx.optimizer.create("adam"), mx.optimizer.create("sgd")
+    assert inplace.rule_for(adam, BLOCK, 2) is not None
+    assert inplace.rule_for(adam, BLOCK + 1, 1) is not None
+    assert inplace.rule_for(adam, BLOCK + 1, 2) is None
+    assert inplace.rule_for(sgd, BLOCK + 1, 2) is not None
