@@ -24,6 +24,7 @@ LEAST = {
     "foundations": ["linear-100"],
     "generative": ["gan-100"],
     "language": ["char-gru", "word-lstm"],
+    "recommenders": ["100k-8192"],
     "trees": ["training", "evaluation"],
 }
 

@@ -158,7 +158,7 @@ def test_options_exist(registry, page):
 def test_part_names_exist(registry, page):
     kinds = ("task", "dataset", "model", "loss")
     known = {e.name for kind in kinds for e in registry.entries(kind)}
-    plugins = "timeseries|vision|losses|nlp|generative|bayes|tabular"
+    plugins = "timeseries|vision|losses|nlp|generative|bayes|tabular|recsys"
     pattern = rf"(?<![\w/.])(?:{plugins})\.(?!py\b|md\b)[a-z]\w*"
     said = set(re.findall(pattern, PAGES[page]))
     assert said <= known, said - known

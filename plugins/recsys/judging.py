@@ -99,7 +99,7 @@ class Judge:
         before = " and ".join(named[p] for p in BEFORE[split] if p in self.dataset.parts)
         return (
             f"full catalogue of {len(self.dataset.items):,} items less the user's {before} "
-            f"ratings; relevant: {split} ratings of {self.relevant:g} or more; mean over users "
+            f"ratings; relevant: {split} ratings of {self.relevant:.4g} or more; mean over users "
             f"{'without' if cold else 'with'} training ratings who have a relevant item; "
             "precision divides by k; equal scores in the data's order"
         )

@@ -5,6 +5,7 @@ Holds drawing only.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -63,17 +64,19 @@ def errors(
         heights = [float(np.sqrt(np.mean(np.square(wrong[rows])))) for _, rows in parts]
         colours = [GREY if name == "0" else colour for name, _ in parts]
         axes.bar(range(len(parts)), heights, color=colours, width=0.75)
-        for place, (height, (_, rows)) in enumerate(zip(heights, parts)):
+        for place, (_, rows) in enumerate(parts):
             axes.annotate(
-                f"{len(rows):,}", (place, height), xytext=(0, 3), textcoords="offset points",
-                ha="center", fontsize=8, color=GREY,
+                f"{len(rows):,}", (place, 0), xytext=(0, 4), textcoords="offset points",
+                ha="center", fontsize=8, color="white",
             )  # fmt: skip
         axes.axhline(whole, color=ORANGE, linewidth=1.4, label=f"all {len(wrong):,}: {whole:.4g}")
         if floor:
             label = f"noise: {floor:.4g}"
             axes.axhline(floor, color=GREY, linestyle="--", linewidth=1.2, label=label)
         axes.set_xticks(range(len(parts)), [name for name, _ in parts], fontsize=8)
-        axes.set_xlabel(f"training ratings of the {kind}; on the bars, {NAMES[split]} ratings")
+        axes.set_xlabel(
+            f"training ratings of the {kind}; in the bars, how many {NAMES[split]} ratings"
+        )
         axes.set_ylim(0, 1.22 * max([*heights, whole]))
         axes.legend(frameon=False, fontsize=9, loc="upper right", ncols=2)
     return save(fig, path)
@@ -114,5 +117,6 @@ def lists(
         axes.set_ylim(bottom=0)
         axes.set_xlabel("k")
     panels[0].legend(frameon=False, fontsize=9)
-    fig.supxlabel(f"{found['model']['users']:,} users; {protocol}", fontsize=8, color=GREY)
+    said = textwrap.fill(f"{found['model']['users']:,} users; {protocol}", 170)
+    fig.supxlabel(said, fontsize=8, color=GREY)
     return save(fig, path)

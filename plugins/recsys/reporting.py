@@ -35,7 +35,8 @@ def write(task: Any, tables: Tables, run: RunDirectory) -> dict[str, Any]:
     judge, dataset = task.judge, task.dataset
     ratings_data_plots.overview(run.plots / "ratings.png", dataset)
     figures: dict[str, Any] = {"relevant_from": float(task.relevant)}
-    figures.update({name: float(value) for name, value in dataset.facts.items()})
+    facts = dataset.facts.items()
+    figures.update({k: float(v) for k, v in facts if not k.startswith(("train_", "valid_"))})
     baselines: dict[str, dict[str, float]] = {"popular": {}, "mean": {}}
     parts = [split for split in HELD_OUT if split in dataset.parts]
     if not task.ranks:
