@@ -81,7 +81,8 @@ def _frame(found: Sequence[np.ndarray], minimum: np.ndarray) -> np.ndarray:
 
 
 def _contours(axes: Any, hessian: np.ndarray, minimum: np.ndarray, frame: np.ndarray) -> None:
-    x, y = (np.linspace(*limits, 160) for limits in frame)
+    (left, right), (low, high) = frame
+    x, y = np.linspace(left, right, 160), np.linspace(low, high, 160)
     gap = np.stack(np.meshgrid(x, y), axis=-1) - minimum  # (160, 160, 2)
     height = np.einsum("ijk,kl,ijl->ij", gap, hessian, gap) / 2
     # ever denser towards the minimum: equal steps of the root
