@@ -97,6 +97,7 @@ def test_ranking_losses_beat_the_popular(tmp_path, loss, rate):
 def test_negatives_of_held_out_data_stay_and_those_of_training_change(tmp_path):
     made = run(tmp_path, dataset=SMALL, loss={"name": "recsys.bpr", "negatives": 3}, **TINY)
     task = made.task
+    task.options.batch_size = 32
 
     def items(split, rng=None):
         return np.concatenate([batch[1].asnumpy() for batch in task.data(split).epoch(rng)])
@@ -105,6 +106,11 @@ def test_negatives_of_held_out_data_stay_and_those_of_training_change(tmp_path):
     one, again, other = (items("train", np.random.default_rng(s)) for s in (1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert (one != other).any()
+    whole = list(task.data("train").epoch(np.random.default_rng(1)))
+    rest = list(task.data("train").epoch(np.random.default_rng(1), 2))  # a run that is resumed
+    assert len(rest) == len(whole) - 2 > 0
+    for before, after in zip(whole[2:], rest):
+        np.testing.assert_array_equal(before[1].asnumpy(), after[1].asnumpy())
     train = task.dataset.parts["train"]
     known = set(zip(train.users.tolist(), train.items.tolist()))
     for users, drawn, values in task.data("train").epoch(np.random.default_rng(3)):
