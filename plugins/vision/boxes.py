@@ -10,7 +10,7 @@ import numpy as np
 
 
 def area(boxes: np.ndarray) -> np.ndarray:
-    """Areas (...) of boxes (..., 4); 0 where a right edge is not right of the left one, and so on."""
+    """Areas (...) of boxes (..., 4); 0 where an edge lies on or beyond its opposite one."""
     sides = np.maximum(boxes[..., 2:4] - boxes[..., :2], 0)
     return sides[..., 0] * sides[..., 1]
 

@@ -19,7 +19,17 @@ from dope.core.errors import DataError
 Source = Union[Path, bytes]
 Sides = Tuple[int, int]  # width and height in pixels
 
+LOST = "Put it there, or mend the path in the annotation."
 REMEDY = "Replace it or save it again."
+MISSING, DAMAGED, OTHER = "missing images", "damaged images", "images of another size"
+
+
+class SceneError(DataError):
+    """An image that cannot be had; ``reason`` is one of `MISSING`, `DAMAGED` and `OTHER`."""
+
+    def __init__(self, message: str, hint: str, reason: str) -> None:
+        super().__init__(message, hint)
+        self.reason = reason
 
 
 def read_scene(
@@ -43,7 +53,7 @@ def read_scene(
 
     Raises
     ------
-    DataError
+    SceneError
         There is no such file, it is damaged, or it is of another size than expected.
     """
     from PIL import Image, ImageOps
@@ -58,14 +68,15 @@ def read_scene(
             image = opaque(ImageOps.exif_transpose(file) if fits(turned, expected) else file)
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     except FileNotFoundError as error:
-        raise DataError(f"there is no image {name}", "Mend the path.") from error
+        raise SceneError(f"there is no image {name}", LOST, MISSING) from error
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads them to
         raise unreadable(name, error) from error
     if not fits(turned, expected) and not fits(raw, expected):
-        raise DataError(
+        raise SceneError(
             f"{name} has {raw[0]}x{raw[1]} pixels, its annotation says "
             f"{expected and expected[0]}x{expected and expected[1]}",
             "Mend the annotation, or replace the image by the one that was annotated.",
+            OTHER,
         )
     return np.asarray(image)
 
@@ -75,7 +86,7 @@ def sides(source: Source, name: str = "") -> Sides:
 
     Raises
     ------
-    DataError
+    SceneError
         As `read_scene`.
     """
     from PIL import Image
@@ -85,7 +96,7 @@ def sides(source: Source, name: str = "") -> Sides:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as file:
             return seen(file.size, file.getexif().get(0x0112, 1))
     except FileNotFoundError as error:
-        raise DataError(f"there is no image {name}", "Mend the path.") from error
+        raise SceneError(f"there is no image {name}", LOST, MISSING) from error
     except Exception as error:
         raise unreadable(name, error) from error
 
@@ -113,22 +124,22 @@ def opaque(image: Any) -> Any:
     return image.convert("RGB")
 
 
-def unreadable(name: str, error: Exception) -> DataError:
+def unreadable(name: str, error: Exception) -> SceneError:
     """What is said of a damaged image."""
     # Pillow names the object in memory that it reads from, which tells nobody anything
     reason = " ".join(str(error).split()).partition("<_io")[0].rstrip() or type(error).__name__
-    return DataError(f"{name} cannot be read as an image ({reason})", REMEDY)
+    return SceneError(f"{name} cannot be read as an image ({reason})", REMEDY, DAMAGED)
 
 
 def read_scenes(
     count: int, read: Callable[[int], np.ndarray]
-) -> Sequence[Union[np.ndarray, DataError]]:
+) -> Sequence[Union[np.ndarray, SceneError]]:
     """``read(i)`` for each i below ``count``, one thread a core; errors take the image's place."""
 
-    def one(i: int) -> Union[np.ndarray, DataError]:
+    def one(i: int) -> Union[np.ndarray, SceneError]:
         try:
             return read(i)
-        except DataError as error:
+        except SceneError as error:
             return error
 
     with ThreadPoolExecutor(max(1, min(32, os.cpu_count() or 1))) as pool:

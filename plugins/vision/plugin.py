@@ -19,6 +19,7 @@ def register_tasks(register: Register) -> None:
         "cnn": ("classify:Convolutions", "Classify images by two convolutions (LeNet)"),
         "alexnet": ("classify:Alex", "Classify images by AlexNet"),
         "vgg": ("classify:VeryDeep", "Classify images by blocks of small convolutions (VGG)"),
+        "ssd": ("ssd:Detector", "Find objects in images: classes and boxes, in a single shot"),
         "vqa": ("vqa:Answering", "Answer questions about images"),
     }
     for name, (target, summary) in shipped.items():
@@ -34,8 +35,19 @@ def register_models(register: Register) -> None:
         "cnn": ("cnn:CNN", "Two convolutions, pooling, two dense layers; batch norm if asked"),
         "alexnet": ("alexnet:AlexNet", "Five convolutions and three dense layers"),
         "vgg": ("vgg:VGG", "Blocks of 3x3 convolutions and three dense layers"),
+        "ssd": ("ssd_net:SSD", "Single-shot detector: default boxes on five feature maps"),
         "vqa_concat": ("vqa_concat:Concatenation", "Features of image and question side by side"),
         "vqa_bilinear": ("bilinear:Bilinear", "Compact bilinear pooling of image and question"),
+    }
+    for name, (target, summary) in shipped.items():
+        register(f"vision.{name}", f"{HERE}.{target}", summary=summary)
+
+
+@hookimpl
+def register_losses(register: Register) -> None:
+    shipped = {
+        "focal": ("ssd_losses:Focal", "Focal loss of a detector's classes"),
+        "hard_negatives": ("ssd_losses:HardNegatives", "Cross-entropy with hard negative mining"),
     }
     for name, (target, summary) in shipped.items():
         register(f"vision.{name}", f"{HERE}.{target}", summary=summary)
@@ -50,6 +62,10 @@ def register_datasets(register: Register) -> None:
         "cifar10": ("cifar:Cifar10", "60,000 colour photographs of 10 things, 32x32"),
         "folder": ("folder:Folder", "Your own images, one folder a class"),
         "shapes": ("shapes:Shapes", "Coloured shapes with boxes, drawn at random, to detect"),
+        "coco": ("coco:Coco", "Your own images with boxes, in COCO's JSON"),
+        "voc": ("voc:Voc", "Your own images with boxes, in Pascal VOC's XML"),
+        "detection_records": ("record:Records", "Your own images with boxes, in MXNet's RecordIO"),
+        "pikachu": ("record:Pikachu", "1,000 rendered pikachus on photographs, to detect"),
         "vqa_scenes": ("scenes:Scenes", "Scenes of coloured shapes and questions, generated"),
         "vqa_archive": ("vqa_archive:Archive", "Features of images and questions, from .npz files"),
     }
