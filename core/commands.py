@@ -160,8 +160,9 @@ def _show(done: Sweep) -> None:
         click.echo(f"note: the loss varies, so its values, {done.figure}, may not be comparable")
     if done.best:
         click.echo(f"\nbest: {done.command}\n")
-        for name in ("best.yaml", "table.csv", "plots/sweep.png"):
-            click.echo(done.path / name)
+        for name in ("best.yaml", "table.csv", "plots/sweep.png", "plots/members.png"):
+            if (done.path / name).is_file():
+                click.echo(done.path / name)
     click.echo(done.path)
 
 

@@ -86,7 +86,7 @@ def class_attribute(target: str, name: str, default: Any = None) -> Any:
                 if value is not None:
                     return literal(place, value)
     except NotStaticError:
-        return getattr(_load(target), name, default)
+        return getattr(load(target), name, default)
     return default
 
 
@@ -180,7 +180,14 @@ def _parameters(doc: str) -> dict[str, str]:
     return {name: " ".join(" ".join(text).split()) for name, text in found.items()}
 
 
-def _load(target: str) -> Any:
+def load(target: str) -> Any:
+    """The class or function that an import string ``module:name`` names.
+
+    Raises
+    ------
+    PluginError
+        It cannot be imported.
+    """
     module, _, name = target.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
@@ -194,7 +201,7 @@ def _load(target: str) -> Any:
 
 def _imported(target: str, method: str = "__init__") -> Signature:
     """The same by importing the module and asking Python."""
-    thing = _load(target)
+    thing = load(target)
     if isinstance(thing, type):
         functions = [vars(c)[method] for c in thing.__mro__[:-1] if method in vars(c)]
         if method == "__init__":

@@ -84,6 +84,10 @@ class Task:
         The registered name of each part, by section.
     ``swapped``
         Sections of data set, model and loss whose part is not the task's own choice.
+
+    ``overlay`` names a function ``(path, runs)``: after a sweep it writes one PNG for all members,
+    given as pairs of a name and a folder, of which some may have failed. It should not import
+    MXNet.
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {}
@@ -91,6 +95,7 @@ class Task:
     batch_axis: ClassVar[int] = 0
     threads: ClassVar[Optional[int]] = None  # for each operator on CPU; None: one a core
     metrics: ClassVar[Sequence[str]] = ()  # names in core.metrics.METRICS, for the stock loss
+    overlay: ClassVar[Optional[str]] = None  # "module:function" that draws a sweep's runs together
 
     dataset: Any
     model: Callable[..., Any]

@@ -8,12 +8,16 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from dope.core.errors import RunError
+from dope.core.signature import class_attribute, load
 from dope.core.sweeping import points
 from dope.core.sweeping.folder import SweepDirectory
 from dope.core.sweeping.standings import Standing, best_of, figure_of, standings, write_table
+
+if TYPE_CHECKING:
+    from dope.core.registry import Registry
 
 
 @dataclass
@@ -95,8 +99,8 @@ def judged(directory: SweepDirectory, spec: dict[str, Any]) -> Sweep:
     return Sweep(directory, spec, status, figure, spec["larger"], ranked)
 
 
-def write(found: Sweep) -> None:
-    """The table, the best configuration and the picture."""
+def write(found: Sweep, registry: Registry) -> None:
+    """The table, the best configuration and the pictures."""
     directory, best = found.directory, found.best
     write_table(
         directory.path / "table.csv", found.standings, found.figure, directory.path / "members"
@@ -111,3 +115,16 @@ def write(found: Sweep) -> None:
         from dope.core.sweeping.plots import picture
 
         picture(directory.path / "plots" / "sweep.png", found)
+        _overlay(found, registry)
+
+
+def _overlay(found: Sweep, registry: Registry) -> None:
+    """The members in one picture, where the task says how."""
+    target = class_attribute(registry.get("task", found.spec["task"]).target, "overlay", None)
+    if target is None:
+        return
+    named = []
+    for each in sorted(found.standings, key=lambda standing: standing.point):
+        said = [f"{key.rpartition('.')[2]}={each.values[key]}" for key in found.varied]
+        named.append((" ".join(said), found.directory.member(each.members[0])))
+    load(target)(found.path / "plots" / "members.png", named)

@@ -6,8 +6,9 @@ Holds no figures of its own; the house's look is that of core/plots.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
@@ -30,7 +31,8 @@ def picture(path: Path, sweep: Sweep) -> Optional[Path]:
     """Draw the points of a sweep that have a figure; None where there is none.
 
     One key: the figure against the key. Two keys: a heat map of a whole grid, lines where one key
-    has few values, else coloured points. More: a panel a key. The best point is circled.
+    has few values, else coloured points. Three keys of a whole grid: lines where two of them have
+    few pairs of values. More: a panel a key. The best point is circled.
     """
     done = [each for each in sweep.standings if each.figure is not None]
     axes = points.read(sweep.spec["settings"]).varied
@@ -40,6 +42,8 @@ def picture(path: Path, sweep: Sweep) -> Optional[Path]:
     title = f"{sweep.spec['task']}: {len(done)} points"
     if len(scales) == 2:
         _two(path, sweep, done, scales, title)
+        return path
+    if len(scales) == 3 and _three(path, sweep, done, scales, title):
         return path
     shown = scales[:PANELS]
     across = min(3, max(1, len(shown)))
@@ -85,6 +89,10 @@ class Scale:
         value = _number(text) if self.numeric else None
         return float(self.texts.index(text)) if value is None else value
 
+    def of(self, each: Standing) -> str:
+        """The value of a point."""
+        return each.values[self.key]
+
     def dress(self, axis: Any, panel: Any, name: str) -> None:
         """Give ``x`` or ``y`` of a panel this scale."""
         getattr(panel, f"set_{name}label")(self.key, fontsize=9.0)
@@ -94,6 +102,25 @@ class Scale:
         elif not self.numeric:
             axis.set_ticks(range(len(self.texts)), [text[:24] for text in self.texts])
             getattr(panel, f"set_{name}lim")(-0.5, len(self.texts) - 0.5)
+
+
+class Pairs:
+    """The values of two keys taken together, as a third key's.
+
+    Parameters
+    ----------
+    scales
+        Of the two.
+    """
+
+    def __init__(self, scales: Sequence[Scale]) -> None:
+        self._scales = scales
+        self.key = ",\n".join(scale.key for scale in scales)
+        self.texts = [", ".join(pair) for pair in product(*(scale.texts for scale in scales))]
+
+    def of(self, each: Standing) -> str:
+        """The values of a point."""
+        return ", ".join(scale.of(each) for scale in self._scales)
 
 
 def _number(text: str) -> Optional[float]:
@@ -174,6 +201,21 @@ def _two(
     save(fig, path)
 
 
+def _three(
+    path: Path, sweep: Sweep, done: list[Standing], scales: Sequence[Scale], title: str
+) -> bool:
+    """Lines for the pairs of the keys with fewer values; False where these are too many."""
+    *hues, along = sorted(scales, key=lambda scale: (len(scale.texts), scale.numeric))
+    pairs = Pairs(hues)
+    whole = len(sweep.standings) == len(pairs.texts) * len(along.texts)
+    if not whole or len(pairs.texts) > len(COLOURS):
+        return False
+    fig = blank(8.6, 4.8)
+    _lines(dress(fig.add_subplot(), title), sweep, done, along, pairs)
+    save(fig, path)
+    return True
+
+
 def _heat(
     fig: Any, panel: Any, sweep: Sweep, done: list[Standing], scales: Sequence[Scale]
 ) -> None:
@@ -210,10 +252,12 @@ def _heat(
     fig.colorbar(image, ax=panel).set_label(sweep.figure.replace("_", " "), fontsize=9.0)
 
 
-def _lines(panel: Any, sweep: Sweep, done: list[Standing], along: Scale, hue: Scale) -> None:
+def _lines(
+    panel: Any, sweep: Sweep, done: list[Standing], along: Scale, hue: Union[Scale, Pairs]
+) -> None:
     """A line for each value of the key that has few."""
     for i, text in enumerate(hue.texts):
-        own = [each for each in done if each.values[hue.key] == text]
+        own = [each for each in done if hue.of(each) == text]
         if own:
             colour, mark = COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]
             _runs(panel, own, along, colour)

@@ -114,7 +114,7 @@ def sweep(
     if given:
         shutil.copyfile(given, directory.path / "given.yaml")
     directory.write(spec)
-    return _run(directory, spec, retry=False, progress=progress)
+    return _run(directory, spec, known, retry=False, progress=progress)
 
 
 def resume(
@@ -152,14 +152,14 @@ def resume(
         ``n`` is less than before.
     """
     directory = SweepDirectory.find(str(sweep), runs)
-    spec = directory.read()
+    spec, known = directory.read(), registry or discover()
     if n is not None:
-        spec = _extended(directory, spec, n, registry or discover())
+        spec = _extended(directory, spec, n, known)
     if jobs is not None:
         if jobs < 1:
             raise ConfigError(f"--jobs {jobs} is out of range", "It is at least 1.")
         spec = {**spec, "jobs": jobs}
-    return _run(directory, spec, retry=retry, progress=progress)
+    return _run(directory, spec, known, retry=retry, progress=progress)
 
 
 def load(sweep: Place, *, runs: Place = DEFAULT_ROOT) -> Sweep:
@@ -182,7 +182,14 @@ def _extended(
     return {**spec, "points": made, "n": n}
 
 
-def _run(directory: SweepDirectory, spec: dict[str, Any], *, retry: bool, progress: bool) -> Sweep:
+def _run(
+    directory: SweepDirectory,
+    spec: dict[str, Any],
+    registry: Registry,
+    *,
+    retry: bool,
+    progress: bool,
+) -> Sweep:
     """Run all members that are not over, and write down what came of it."""
     with directory.alone() as lock:
         directory.write(spec)
@@ -203,7 +210,7 @@ def _run(directory: SweepDirectory, spec: dict[str, Any], *, retry: bool, progre
                     kept=[lock],
                 )
         found = judged(directory, spec)
-        write(found)
+        write(found, registry)
         found.status = "interrupted" if stopped else found.status
         return found
 

@@ -51,6 +51,8 @@ class Quadratic(Task):
         },
     }
 
+    overlay: ClassVar[Optional[str]] = "dope.plugins.tabular.paths:overlay"
+
     def __init__(self, *, within: float = 0.05) -> None:
         if not 0 < within < 1:
             raise ConfigError(f"task.within={within} is out of range", "Above 0 and below 1.")
