@@ -191,15 +191,17 @@ class Encoded:
 
     def taken(self, rows: np.ndarray) -> Encoded:
         """Some of the rows."""
-        parts = (self.numbers[rows], self.words[rows], self.codes[rows])
-        return Encoded(*parts, self.unseen, self.spans)
+        numbers, words, codes = self.numbers[rows], self.words[rows], self.codes[rows]
+        return Encoded(numbers, words, codes, self.unseen, self.spans)
 
     def moved(self, name: str, order: np.ndarray) -> Encoded:
         """The rows with what a column of the table gives them in another order."""
-        parts = [part.copy() for part in (self.numbers, self.words, self.codes)]
+        numbers, words, codes = parts = tuple(
+            part.copy() for part in (self.numbers, self.words, self.codes)
+        )
         for part, span in zip(parts, self.spans[name]):
             part[:, span] = part[order, span]
-        return Encoded(*parts, self.unseen, self.spans)
+        return Encoded(numbers, words, codes, self.unseen, self.spans)
 
 
 class Encoding:
@@ -320,14 +322,15 @@ class Encoding:
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Encoding:
         """What `to_json` made."""
-        kinds, columns = {}, {}
+        kinds: dict[str, str] = {}
+        columns: dict[str, Any] = {}
         for name, said in given["columns"].items():
             rest = dict(said)
             kind, parts = rest.pop("kind"), rest.pop("parts", [])
             kinds[name] = kind
             if kind == CATEGORICAL:
-                scale = rest.pop("scale")
-                columns[name] = Words(**rest, scale=None if scale is None else Scale(**scale))
+                numbers = rest.pop("scale")
+                columns[name] = Words(**rest, scale=None if numbers is None else Scale(**numbers))
             else:
                 scale = Scale(**rest)
                 columns[name] = [scale, *parts] if kind == DATE else scale

@@ -293,8 +293,8 @@ class TableTask(Task):
         if target.kind == CLASSIFICATION:
             table_plots.confusion(run.plots / "confusion.png", is_, said, target, what)
         else:
-            pair = np.array([is_, said], dtype=float)
-            table_plots.predictions(run.plots / "predictions.png", *pair, target, what)
+            true, found = np.array([is_, said], dtype=float)
+            table_plots.predictions(run.plots / "predictions.png", true, found, target, what)
         shares: dict[str, list[float]] = {}
         for folder in folders:
             for row in _read_csv(folder / "importance.csv"):
