@@ -132,7 +132,7 @@ class DetectionFiles(DetectionSet):
             found = self.annotated()
             names = self.wanted or found.classes
             for name in self.wanted or ():
-                if found.classes and name not in found.classes:
+                if found.declared and name not in found.classes:
                     raise ConfigError(
                         f"dataset.classes: '{name}' is no class of {self.path}",
                         did_you_mean(name, found.classes)

@@ -126,8 +126,9 @@ def opaque(image: Any) -> Any:
 
 def unreadable(name: str, error: Exception) -> SceneError:
     """What is said of a damaged image."""
-    # Pillow names the object in memory that it reads from, which tells nobody anything
-    reason = " ".join(str(error).split()).partition("<_io")[0].rstrip() or type(error).__name__
+    # Pillow names the file again, or the object in memory that it reads from
+    reason = " ".join(str(error).split()).replace(repr(name), "").partition("<_io")[0].rstrip()
+    reason = reason or type(error).__name__
     return SceneError(f"{name} cannot be read as an image ({reason})", REMEDY, DAMAGED)
 
 
