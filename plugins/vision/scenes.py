@@ -86,9 +86,9 @@ class Scenes:
     def __init__(
         self,
         *,
-        train: int = 4000,
-        valid: int = 400,
-        test: int = 800,
+        train: int = 8000,
+        valid: int = 250,
+        test: int = 600,
         size: int = 36,
         things: Tuple[int, int] = (3, 6),
         kinds: Tuple[str, ...] = ("colour", "shape", "there", "count", "place", "beside"),
@@ -221,6 +221,5 @@ def _edge(shape: str, dx: np.ndarray, dy: np.ndarray, radius: float) -> np.ndarr
         return radius - np.hypot(dx, dy)
     if shape == "square":
         return 0.9 * radius - np.maximum(np.abs(dx), np.abs(dy))
-    # upright, its corners on a circle that is a little larger
-    slope = np.sqrt(3.0) / 2 * np.abs(dx) - dy / 2
-    return np.minimum(0.6 * radius - dy, 0.6 * radius - slope)
+    slope = np.sqrt(3.0) / 2 * np.abs(dx) - dy / 2  # upright, its corners on the disc's edge
+    return np.minimum(radius / 2 - dy, radius / 2 - slope)

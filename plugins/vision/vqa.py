@@ -39,16 +39,16 @@ class Answering(Task):
         "model": "vision.vqa_bilinear",
         "loss": "losses.softmax_cross_entropy",
         "optimizer": {"name": "adam", "learning_rate": 0.002},
-        "trainer": {"batch_size": 64, "epochs": 30, "schedule": "cosine"},
+        "trainer": {"batch_size": 32, "epochs": 12, "schedule": "cosine"},
     }
     profiles: ClassVar[Mapping[str, Any]] = {
-        "quick": {},
+        "quick": {"trainer": {"epochs": 3}},
         "book": {
             "dataset": "vision.vqa_archive",
             "model": {"name": "vision.vqa_bilinear", "sketch": 10000, "hidden": 8192},
             "optimizer": {"name": "sgd", "learning_rate": 0.01},
             "task": {"baselines": False},
-            "trainer": {"epochs": 10, "schedule": "constant"},
+            "trainer": {"batch_size": 64, "epochs": 10, "schedule": "constant"},
         },
         "tiny": {
             "dataset": {

@@ -13,6 +13,7 @@ from typing import Any, Optional
 import numpy as np
 
 from dope.core.data import ArrayBatches
+from dope.core.downloads import cache_folder
 from dope.core.errors import ConfigError, DataError
 from dope.plugins.vision.scenes import Asked
 
@@ -34,7 +35,7 @@ class Archive:
     Parameters
     ----------
     path
-        The folder that has the files.
+        The folder that has the files; default dope's cache folder.
     train, valid
         Use only the first so many of a part; default all.
     answers
@@ -52,7 +53,7 @@ class Archive:
     def __init__(
         self,
         *,
-        path: Path,
+        path: Optional[Path] = None,
         train: Optional[int] = None,
         valid: Optional[int] = None,
         answers: Optional[int] = None,
@@ -60,7 +61,7 @@ class Archive:
         for name, count in (("train", train), ("valid", valid), ("answers", answers)):
             if count is not None and count < 1:
                 raise ConfigError(f"dataset.{name}={count} is out of range", "It is at least 1.")
-        self.path = Path(path).expanduser()
+        self.path = Path(path).expanduser() if path is not None else cache_folder("vqa_notebook")
         self._limits = {"train": train, "valid": valid}
         self._answers = answers
         self._parts: Optional[dict[str, Asked]] = None
@@ -143,6 +144,8 @@ class Archive:
         """Features of images and of questions, and answers."""
         files = {name: self.path / f"{STEMS[part]}_{name}.npz" for name in FILES}
         questions, images, answers = (_array(file) for file in files.values())
+        if not answers.size:
+            raise DataError(f"{files['ans']} is empty", "Replace it by the true file.")
         answers = answers.reshape(len(answers), -1)
         counts = {files[n].name: len(a) for n, a in zip(FILES, (questions, images, answers))}
         if len(set(counts.values())) > 1 or answers.shape[1] != 1:
@@ -151,8 +154,6 @@ class Archive:
                 f"{'' if answers.shape[1] == 1 else f' of {answers.shape[1]} answers'}",
                 "They need one row for each question.",
             )
-        if not len(answers):
-            raise DataError(f"{files['ans']} is empty", "Replace it by the true file.")
         for name, features in (("question", questions), ("img", images)):
             if features.ndim != 2 or not features.shape[1]:
                 raise DataError(
