@@ -11,7 +11,7 @@ from dope.plugins.vision import boxes
 
 TRIALS = 24  # windows drawn for an image, of which the first that fits is taken
 SMALLEST = 0.3  # side of a window in shares, before its ratio
-OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # least IoU of a window with some object; one is drawn
+OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)  # least IoU of a window with some object
 GRAY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue: ITU-R BT.601
 
 
@@ -58,10 +58,11 @@ def random_mirror(
 def random_windows(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     """What to cut out of each image: float32 (N, 4) in shares; (0, 0, 1, 1) is all of it.
 
-    As in Liu et al., SSD: Single Shot MultiBox Detector (2016), section 2.2: a least IoU is drawn
-    from `OVERLAPS`, and windows until one has that IoU with some object at least; its sides are
-    ``SMALLEST`` (the paper: 0.1) to 1 and its ratio 1/2 to 2. It also has to hold the centre of an
-    object. Where none of `TRIALS` windows fits, the image stays whole.
+    As in Liu et al., SSD: Single Shot MultiBox Detector (2016), section 2.2, and its program: of
+    `TRIALS` windows, whose sides are ``SMALLEST`` (the paper: 0.1) to 1 and whose ratios are 1/2 to
+    2, the first is taken for each of `OVERLAPS` that has that IoU with some object at least, and of
+    these windows one is drawn. It also has to hold the centre of an object. Where there is none,
+    the image stays whole.
 
     Parameters
     ----------
@@ -72,7 +73,6 @@ def random_windows(labels: np.ndarray, share: float, rng: np.random.Generator) -
     """
     n = len(labels)
     wanted = rng.random(n) < share
-    least = rng.choice(OVERLAPS, n)
     scale = rng.uniform(SMALLEST, 1, (n, TRIALS, 1))
     bend = np.sqrt(np.exp2(rng.uniform(-1, 1, (n, TRIALS, 1))))
     sides = np.minimum(scale * np.concatenate([bend, 1 / bend], -1), 1)  # (N, T, 2)
@@ -81,10 +81,12 @@ def random_windows(labels: np.ndarray, share: float, rng: np.random.Generator) -
     real = labels[:, None, :, 0] >= 0  # (N, 1, M)
     overlap = np.where(real, boxes.iou(windows, labels[..., 1:5]), -1).max(-1, initial=-1)
     held = boxes.inside(boxes.centres(labels[:, None, :, 1:5]), windows[:, :, None])  # (N, T, M)
-    fits = (overlap >= least[:, None]) & (held & real).any(-1) & wanted[:, None]  # (N, T)
-    first = fits.argmax(1)
+    overlap[~(held & real).any(-1)] = -1
+    fits = overlap[:, None] >= np.array(OVERLAPS)[:, None]  # (N, L, T)
+    draws = np.where(fits.any(-1), rng.random((n, len(OVERLAPS))), -1)  # (N, L)
+    first = fits[np.arange(n), draws.argmax(1)].argmax(1)
     chosen = windows[np.arange(n), first]
-    chosen[~fits.any(1)] = 0, 0, 1, 1
+    chosen[~wanted | (draws.max(1) < 0)] = 0, 0, 1, 1
     return chosen.astype(np.float32)
 
 
@@ -136,11 +138,16 @@ def random_colours(images: np.ndarray, amount: float, rng: np.random.Generator) 
     ndarray
         uint8, (N, H, W, 3).
     """
-    factors = rng.uniform(1 - amount, 1 + amount, (3, len(images), 1, 1, 1))
-    light, contrast, colour = factors.astype(np.float32)
-    made = images * light
-    gray = made @ GRAY  # (N, H, W)
-    made *= contrast * colour
-    made += (contrast * (1 - colour)) * gray[..., None]
-    made += (1 - contrast) * gray.mean((1, 2))[:, None, None, None]
-    return np.clip(np.rint(made, out=made), 0, 255, out=made).astype(np.uint8)
+    light, contrast, colour = rng.uniform(1 - amount, 1 + amount, (3, len(images)))
+    made = np.empty_like(images)
+    for i, image in enumerate(images):  # one by one: an image stays in the processor's cache
+        x = image.astype(np.float32).reshape(-1, 3)
+        gray = x @ GRAY
+        own, common = light[i] * contrast[i] * colour[i], light[i] * contrast[i] * (1 - colour[i])
+        x *= np.float32(own)
+        level = light[i] * (1 - contrast[i]) * float(gray.mean()) + 0.5  # so that cutting rounds
+        gray *= np.float32(common)
+        gray += np.float32(level)
+        x += gray[:, None]
+        made[i] = np.clip(x, 0, 255, out=x).reshape(image.shape)
+    return made

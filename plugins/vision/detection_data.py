@@ -54,7 +54,7 @@ class DetectionSet:
     mirror
         Exchange left and right in half of them.
     crop
-        Share of them from which a random part is cut out, as SSD does: one that overlaps an
+        Share of them from which a random part is cut out, as SSD does: one that overlaps some
         object by a drawn IoU or more; objects whose centre lies outside are left out.
     jitter
         Brightness, contrast and saturation change by factors up to so much from 1.

@@ -5,6 +5,7 @@ Holds what all formats share; each format reads its own annotations: COCO, VOC, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, List, Literal, NamedTuple, Optional
@@ -17,8 +18,8 @@ from dope.plugins.vision.detection_data import CROWD, DetectionSet, Scenes
 from dope.plugins.vision.detection_images import (
     MISSING,
     SceneError,
+    failures,
     read_scene,
-    read_scenes,
     sides,
 )
 from dope.plugins.vision.detection_sheets import Annotations, Sheet, Thing, divided, numbers
@@ -153,18 +154,21 @@ class DetectionFiles(DetectionSet):
         if not sheets:
             return None
 
-        def one(i: int) -> np.ndarray:
-            sheet = sheets[i]
-            return read_scene(sheet.source(), self.size, sheet.extent, sheet.image_name)
-
+        self._refuse_too_many(len(sheets))
         pixels = np.empty((len(sheets), self.size, self.size, 3), np.uint8)
-        kept = []
-        for i, image in enumerate(read_scenes(len(sheets), one)):
-            if isinstance(image, SceneError):
-                self._fault(image.reason, image.message, image.hint)
-            else:
-                pixels[len(kept)] = image
-                kept.append(i)
+
+        def one(i: int) -> None:
+            sheet = sheets[i]
+            pixels[i] = read_scene(sheet.source(), self.size, sheet.extent, sheet.image_name)
+
+        kept: list[int] = []
+        for i, error in enumerate(failures(len(sheets), one)):
+            if error is not None:
+                self._fault(error.reason, error.message, error.hint)
+                continue
+            if len(kept) < i:  # close the gap in place: a copy of all would double the memory
+                pixels[len(kept)] = pixels[i]
+            kept.append(i)
         if not kept:
             raise ConfigError(f"{self.path}: no image of the part {part} can be read", REMEDY)
         return Scenes(pixels[: len(kept)], [objects[i] for i in kept])
@@ -236,6 +240,20 @@ class DetectionFiles(DetectionSet):
             return None
         shares = inner / np.array([width, height, width, height], np.float64)
         return [float(place[thing.label or ""]), *shares.tolist(), float(thing.flag)]
+
+    def _refuse_too_many(self, count: int) -> None:
+        """Refuse what memory cannot hold before hours of decoding end in it."""
+        needed = count * self.size * self.size * 3
+        try:
+            there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        except (ValueError, OSError, AttributeError):  # not every system tells
+            return
+        if needed > 0.8 * there:
+            raise ConfigError(
+                f"{self.path}: {count} images of {self.size}x{self.size} take "
+                f"{needed / 2**30:.1f} GB, this machine has {there / 2**30:.1f} GB of memory",
+                "Use fewer (dataset.train, dataset.valid) or smaller ones (dataset.size).",
+            )
 
     def _refuse_empty(self, parts: Mapping[str, tuple[list[Sheet], list[np.ndarray]]]) -> None:
         for part, (sheets, _) in parts.items():

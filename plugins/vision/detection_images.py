@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Optional, Tuple, Union
@@ -132,16 +131,15 @@ def unreadable(name: str, error: Exception) -> SceneError:
     return SceneError(f"{name} cannot be read as an image ({reason})", REMEDY, DAMAGED)
 
 
-def read_scenes(
-    count: int, read: Callable[[int], np.ndarray]
-) -> Sequence[Union[np.ndarray, SceneError]]:
-    """``read(i)`` for each i below ``count``, one thread a core; errors take the image's place."""
+def failures(count: int, read: Callable[[int], None]) -> list[Optional[SceneError]]:
+    """Call ``read(i)`` for each i below ``count``, one thread a core: what failed, else None."""
 
-    def one(i: int) -> Union[np.ndarray, SceneError]:
+    def one(i: int) -> Optional[SceneError]:
         try:
-            return read(i)
+            read(i)
         except SceneError as error:
             return error
+        return None
 
     with ThreadPoolExecutor(max(1, min(32, os.cpu_count() or 1))) as pool:
         return list(pool.map(one, range(count)))

@@ -190,7 +190,8 @@ def read_records(file: Path) -> list[Record]:
         raise DataError(f"{file} cannot be read ({error})", AGAIN) from error
     if not len(content):
         raise DataError(f"{file} is empty", AGAIN)
-    found, open_pieces = [], []
+    found: list[Record] = []
+    open_pieces: list[tuple[int, int]] = []
     for mark, start, length in _pieces(file, content):
         if (mark in (2, 3)) != bool(open_pieces):
             raise DataError(f"{file}: the record at byte {start - 8} is out of order", AGAIN)

@@ -104,7 +104,7 @@ def test_cut_out_boxes_are_where_the_pixels_are():
     windows = random_windows(labels, 1.0, np.random.default_rng(2))
     made, marks = cut_out(images, labels, windows)
     cut = (windows != [0, 0, 1, 1]).any(1)
-    assert cut.sum() > 80 and made.shape == images.shape
+    assert cut.sum() > 180 and made.shape == images.shape
     kept = 0
     for image, rows, old, window in zip(made, marks, labels, windows):
         middle = (old[:, 1:3] + old[:, 3:5]) / 2
@@ -128,8 +128,10 @@ def test_windows_overlap_an_object_and_hold_a_centre():
         real = rows[rows[:, 0] >= 0]
         middle = (real[:, 1:3] + real[:, 3:5]) / 2
         assert ((middle >= window[:2]) & (middle < window[2:])).all(1).any()
-    overlap = boxes.iou(windows[:, None], labels[..., 1:5]).max((1, 2))
-    assert (overlap[cut] >= OVERLAPS[1]).mean() > 0.6
+    assert cut.mean() > 0.9
+    overlap = boxes.iou(windows[:, None], labels[..., 1:5]).max((1, 2))[cut]
+    # the draw is even over the overlaps that a window reached, so tight windows are frequent
+    assert (overlap >= OVERLAPS[2]).mean() > 0.15 and (overlap < OVERLAPS[2]).mean() > 0.15
     some = random_windows(labels, 0.25, np.random.default_rng(3))
     assert 0.15 * cut.sum() < (some != [0, 0, 1, 1]).any(1).sum() < 0.35 * cut.sum()
     empty = random_windows(np.full((5, 3, 5), -1, np.float32), 1.0, np.random.default_rng(0))

@@ -286,6 +286,15 @@ def test_difficult_objects_and_crowds(write):
     assert data.most == 2
 
 
+def test_more_than_memory_holds(write, monkeypatch):
+    data = write(some(), holdout=0.0)
+    monkeypatch.setattr(
+        "os.sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 30}[name]
+    )
+    with pytest.raises(ConfigError, match=r"10 images of 64x64 take 0\.0 GB"):
+        data.images("train")
+
+
 def test_options_are_readable():
     for target in ("coco:Coco", "voc:Voc", "record:Records", "record:Pikachu", "shapes:Shapes"):
         options = signature(f"dope.plugins.vision.{target}").options
