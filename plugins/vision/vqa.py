@@ -42,7 +42,11 @@ class Answering(Task):
         "trainer": {"batch_size": 32, "epochs": 12, "schedule": "cosine"},
     }
     profiles: ClassVar[Mapping[str, Any]] = {
-        "quick": {"trainer": {"epochs": 3}},
+        "quick": {
+            "dataset": {"name": "vision.vqa_scenes", "train": 5000, "valid": 200},
+            "trainer": {"epochs": 3},
+        },
+        "full": {},
         "book": {
             "dataset": "vision.vqa_archive",
             "model": {"name": "vision.vqa_bilinear", "sketch": 10000, "hidden": 8192},

@@ -13,10 +13,11 @@ from dope.core.backend import mx
 nn = mx.gluon.nn
 
 
-class Sight(nn.HybridSequential):
+class Sight(mx.gluon.HybridBlock):
     """Images (n, C, H, W) to features (n, F): 3 x 3 convolutions, each halving the sides.
 
-    Where things are is kept: the last maps are not averaged, but laid out in a row.
+    The last maps are laid out in a row, which keeps where things are, and followed by the mean of
+    each, which tells what there is wherever it is.
 
     Parameters
     ----------
@@ -31,19 +32,27 @@ class Sight(nn.HybridSequential):
     def __init__(self, shape: Sequence[int], channels: Sequence[int], batch_norm: bool) -> None:
         super().__init__()
         inputs, height, width = shape
+        self.maps = nn.HybridSequential()
         for filters in channels:
-            self.add(
+            self.maps.add(
                 nn.Conv2D(
                     filters, 3, padding=1, in_channels=inputs, use_bias=not batch_norm,
                     weight_initializer=mx.init.Xavier(magnitude=2.24),
                 )
             )  # fmt: skip
             if batch_norm:
-                self.add(nn.BatchNorm(in_channels=filters))
-            self.add(nn.MaxPool2D(2, ceil_mode=True), nn.Activation("relu"))
+                self.maps.add(nn.BatchNorm(in_channels=filters))
+            self.maps.add(nn.MaxPool2D(2, ceil_mode=True), nn.Activation("relu"))
             inputs, height, width = filters, -(-height // 2), -(-width // 2)
-        self.add(nn.Flatten())
-        self.units = inputs * height * width
+        self.places = height * width
+        self.units = inputs * (self.places + 1)
+
+    def hybrid_forward(self, F: Any, images: Any) -> Any:
+        """Features of images."""
+        maps = self.maps(images)  # (n, channels, H', W')
+        # as long as the maps themselves, so that neither drowns the other
+        means = F.sum(maps, axis=(2, 3)) / self.places**0.5
+        return F.concat(F.flatten(maps), means, dim=1)
 
 
 class Reading(mx.gluon.HybridBlock):

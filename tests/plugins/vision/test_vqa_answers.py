@@ -130,7 +130,11 @@ def test_questions_about_one_image_are_answered_one_by_one():
 
 def test_encoders_have_the_lengths_that_they_say():
     sight = ready(Sight((3, 21, 18), (4, 6), batch_norm=True))
-    assert sight(nd.ones((2, 3, 21, 18))).shape == (2, sight.units) and sight.units == 6 * 6 * 5
+    assert sight(nd.ones((2, 3, 21, 18))).shape == (2, sight.units) and sight.units == 6 * (
+        6 * 5 + 1
+    )
+    maps = sight.maps(nd.ones((2, 3, 21, 18))).asnumpy()
+    assert maps.shape == (2, 6, 6, 5)
     words = nd.array([[0, 0, 1, 2], [0, 0, 2, 1]])
     for kind in ("lstm", "bag"):
         reading = ready(Reading(4, kind, 3, 5))
