@@ -27,7 +27,7 @@ from dope.plugins.vision.detection_sheets import Annotations, Sheet, Thing, divi
 SAMPLES = 20  # of what was left out that are kept with their reason
 PIXEL = 1.0  # pixels that a box may reach over the edge: rounding, not a mistake; it is cut off
 SHARE = 0.01  # the same in shares, where the pixels of the image are not known
-REMEDY = "Mend it, or leave such out and count them: dataset.on_error=skip."
+LEAVE = "Or leave such out and count them: dataset.on_error=skip."
 NO_BOX, NO_AREA = "objects with a broken box", "objects without area"
 OUTSIDE, UNKNOWN = "objects outside their image", "objects of an unknown class"
 BARE = "images with no object left"
@@ -148,6 +148,19 @@ class DetectionFiles(DetectionSet):
             self._checked = Checked(list(names), parts)
         return self._checked
 
+    def scenes(self, split: str) -> Optional[Scenes]:
+        """One part; the first call reads all, so that no run stops at an image when it has learned.
+
+        Raises
+        ------
+        ConfigError, DataError
+            As `checked`, and for images that cannot be read.
+        """
+        for part in self.checked().parts:
+            if part != split:
+                super().scenes(part)
+        return super().scenes(split)
+
     def read(self, part: str) -> Optional[Scenes]:
         """The images of one part, decoded, with their objects."""
         sheets, objects = self.checked().parts.get(part, ([], []))
@@ -170,13 +183,13 @@ class DetectionFiles(DetectionSet):
                 pixels[len(kept)] = pixels[i]
             kept.append(i)
         if not kept:
-            raise ConfigError(f"{self.path}: no image of the part {part} can be read", REMEDY)
+            raise ConfigError(f"{self.path}: no image of the part {part} can be read", self.layout)
         return Scenes(pixels[: len(kept)], [objects[i] for i in kept])
 
     def _fault(self, reason: str, message: str, remedy: str = "") -> None:
         """Stop at something wrong, or count it."""
         if self.on_error == "stop":
-            raise DataError(message, f"{remedy} {REMEDY}".strip() if remedy else REMEDY)
+            raise DataError(message, f"{remedy or 'Mend it.'} {LEAVE}")
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
         if len(self.skips) < SAMPLES:
             self.skips.append(message)

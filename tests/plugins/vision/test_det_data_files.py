@@ -6,6 +6,7 @@ Holds tests on small files written here, RecordIO by MXNet's own writer.
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 
 import numpy as np
@@ -241,6 +242,19 @@ def test_a_truncated_jpeg(write, tmp_path):
     assert len(skipping.images("train")) == len(skipping.truth("train")) == 9
     assert skipping.skipped == {"damaged images": 1}
     assert [len(t) for t in skipping.truth("train")] == [1, 2, 1, 2, 1, 1, 2, 1, 2]
+
+
+def test_a_fault_in_one_part_stops_before_another_is_learned(write, tmp_path):
+    scenes = some()
+    data = write(scenes, holdout=0.3)
+    held = data.checked().parts["valid"][0][1]
+    number = int("".join(c for c in held.where.rpartition("/")[2] if c.isdigit()))
+    number -= write.form == "records"  # which are counted from 1
+    scenes[number] = (scenes[number][0], {"image": b"no image"})
+    for name in ("images", "JPEGImages", "Annotations"):
+        shutil.rmtree(tmp_path / name, ignore_errors=True)
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        write(scenes, holdout=0.3).batches("train", 4)
 
 
 def test_an_image_with_nothing_left_goes(write):
