@@ -61,11 +61,23 @@ class Detector(Task):
     profiles: ClassVar[Mapping[str, Any]] = {
         "quick": {
             "dataset": {"name": "vision.shapes", "size": 64, "train": 600, "valid": 100},
-            "trainer": {"epochs": 15, "evaluate_every": 5},
+            "model": {"name": "vision.ssd", "body": [32, 64]},
+            "trainer": {"epochs": 10, "evaluate_every": 5},
+        },
+        "full": {
+            "dataset": {"name": "vision.shapes", "train": 2400, "crop": 0.0},
+            "trainer": {"epochs": 10, "evaluate_every": 2},
         },
         "book": {
             "task": {"per": "boxes"},
-            "dataset": {"name": "vision.detection_records", "size": 256},
+            "dataset": {
+                "name": "vision.pikachu",
+                "size": 256,
+                "crop": 1.0,
+                "mirror": False,
+                "jitter": 0.0,
+                "normalize": True,
+            },
             "loss": {"name": "vision.focal", "objects": 0.25, "background": 0.25},
             "optimizer": {"name": "sgd", "learning_rate": 0.1, "wd": 0.0005},
             "trainer": {"epochs": 150, "schedule": "constant"},

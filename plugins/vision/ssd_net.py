@@ -10,7 +10,6 @@ from typing import Any, List, Literal, Tuple
 
 from dope.core.backend import mx
 from dope.core.errors import ConfigError
-from dope.plugins.vision import blocked
 from dope.plugins.vision.anchors import all_boxes, scales
 
 SCALES = 5
@@ -94,8 +93,8 @@ class SSD(mx.gluon.HybridBlock):
         for before, after in zip(channels, channels[1:]):
             self.blocks.add(_block(before, after, depth, norm))
         for each, filters in zip(of_map, [body[-1], *stages, stages[-1]]):
-            self.scores.add(_predictor(filters, each * self.kinds))
-            self.offsets.add(_predictor(filters, each * 4))
+            self.scores.add(_convolution(each * self.kinds, filters))
+            self.offsets.add(_convolution(each * 4, filters))
         self._first = len(body)
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
@@ -116,54 +115,32 @@ class SSD(mx.gluon.HybridBlock):
         )
 
 
-class NormRelu(mx.gluon.nn.BatchNorm):
-    """Gluon's batch normalization, then relu: on CPU in one operator where that is possible.
-
-    oneDNN's operator takes a pass over the maps less each way, and 12 % off a step of training. It
-    wants whole blocks of channels, and there is none for GPUs.
-
-    Attributes
-    ----------
-    fused : bool
-        Whether it is one operator; it may be set to False before the first use.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(in_channels=channels)
-        known = hasattr(mx.nd.contrib, "BatchNormWithReLU") and not mx.context.num_gpus()
-        self.fused = known and channels % blocked.BLOCK == 0
-
-    def hybrid_forward(
-        self, F: Any, x: Any, gamma: Any, beta: Any, running_mean: Any, running_var: Any
-    ) -> Any:
-        """Maps (n, C, H, W) to the same."""
-        given = x, gamma, beta, running_mean, running_var
-        if self.fused:
-            return F.contrib.BatchNormWithReLU(*given, **self._kwargs)
-        return F.Activation(F.BatchNorm(*given, **self._kwargs), act_type="relu")
-
-
 def _block(before: int, after: int, depth: int, norm: str) -> Any:
-    """Convolutions, then half the height and width."""
+    """Convolutions, then half the height and width.
+
+    Relu keeps the order of values, so the last one can wait until pooling has left a quarter.
+    """
     made = mx.gluon.nn.HybridSequential()
     for k in range(depth):
-        made.add(_convolution(after, before if k == 0 else after))
-        made.add(NormRelu(after) if norm == "batch" else _relu())
-    made.add(mx.gluon.nn.MaxPool2D(2))
+        if k:
+            made.add(mx.gluon.nn.Activation("relu"))
+        # what normalization subtracts again needs no bias
+        made.add(_convolution(after, after if k else before, use_bias=norm == "none"))
+        if norm == "batch":
+            made.add(mx.gluon.nn.BatchNorm(in_channels=after))
+    made.add(mx.gluon.nn.MaxPool2D(2), mx.gluon.nn.Activation("relu"))
     return made
 
 
-def _relu() -> Any:
-    return mx.gluon.nn.Activation("relu")
-
-
-def _convolution(channels: int, before: int) -> Any:
-    start = mx.init.Xavier(magnitude=2)
-    return mx.gluon.nn.Conv2D(channels, 3, padding=1, in_channels=before, weight_initializer=start)
-
-
-def _predictor(before: int, channels: int) -> Any:
-    return _convolution(channels, before)
+def _convolution(channels: int, before: int, *, use_bias: bool = True) -> Any:
+    return mx.gluon.nn.Conv2D(
+        channels,
+        3,
+        padding=1,
+        in_channels=before,
+        use_bias=use_bias,
+        weight_initializer=mx.init.Xavier(magnitude=2),
+    )
 
 
 def _flat(F: Any, x: Any) -> Any:
