@@ -26,6 +26,7 @@ LEAST = {
     "language": ["char-gru", "word-lstm"],
     "recommenders": ["100k-8192"],
     "trees": ["training", "evaluation"],
+    "vqa": ["concat-small", "bilinear-small"],
 }
 
 
