@@ -168,7 +168,12 @@ class Pooler(mx.operator.CustomOp):
         self, req: Any, out_grad: Any, in_data: Any, out_data: Any, in_grad: Any, aux: Any
     ) -> None:
         """Correlations with the other sketch; hashes have no gradient."""
-        (p, q), hashes = self._kept
+        if self._kept is None:  # differentiated, but not in training mode
+            x, y, *floats = (each.asnumpy() for each in in_data)
+            hashes = _whole(floats)
+            p, q = pooled(x, y, hashes, self.size)[1:]
+        else:
+            (p, q), hashes = self._kept
         found = pooled_gradient(out_grad[0].asnumpy(), p, q, hashes, self.size)
         for i, value in enumerate(found):
             self.assign(in_grad[i], req[i], _array(value, in_grad[i]))

@@ -132,8 +132,8 @@ def test_operator_gives_value_and_gradient(compiled):
     given = [nd.array(a) for a in arrays]
     for a in given[:2]:
         a.attach_grad()
-    for _ in range(2):  # the second time from static memory
-        with mx.autograd.record():
+    for training in (True, True, False):  # from the second time on from static memory
+        with mx.autograd.record(train_mode=training):
             out = net(*given)
         out.backward(nd.array(head))
         np.testing.assert_allclose(out.asnumpy(), value, atol=1e-5)
