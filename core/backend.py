@@ -13,7 +13,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from typing import Any, Optional
 
@@ -140,6 +140,62 @@ def synchronous(context: Any) -> bool:
     """Whether an operator on this context has finished when its call returns."""
     engine = environment["MXNET_ENGINE_TYPE"]
     return bool(engine == "NaiveEngine" and context.device_type == "cpu")
+
+
+def copy_into(target: Any, source: Any) -> None:
+    """Copy an array into another of its shape and type, without an operator: a fifth of the time.
+
+    For contexts that are `synchronous`; elsewhere it would wait for the device.
+    """
+    copy = mx.base._LIB.MXNDArraySyncCopyFromNDArray
+    mx.base.check_call(copy(target.handle, source.handle, ctypes.c_int(-1)))
+
+
+class Executor:
+    """A symbol bound to arrays, on a CPU context: forward and backward as one call.
+
+    Parameters
+    ----------
+    symbol
+        What is computed. The first output is differentiated, its sum that is.
+    context
+        Where.
+    arguments, states, grads
+        Arrays by name: all arguments, all auxiliary states, and where gradients go for the
+        arguments that have one.
+
+    Attributes
+    ----------
+    outputs : list of NDArray
+        The same arrays after each call.
+    """
+
+    def __init__(
+        self,
+        symbol: Any,
+        context: Any,
+        arguments: Mapping[str, Any],
+        states: Mapping[str, Any],
+        grads: Mapping[str, Any],
+    ) -> None:
+        self._bound = symbol.bind(
+            context,
+            dict(arguments),
+            args_grad=dict(grads),
+            grad_req={name: "write" if name in grads else "null" for name in arguments},
+            aux_states=dict(states),
+        )
+        self.outputs = list(self._bound.outputs)
+        self._heads = [nd.ones_like(self.outputs[0]), *map(nd.zeros_like, self.outputs[1:])]
+        handles = [head.handle for head in self._heads]
+        self._given = (mx.base.NDArrayHandle * len(handles))(*handles)
+
+    def __call__(self) -> None:
+        """Compute outputs and gradients from the arrays as they stand."""
+        library, handle, yes = mx.base._LIB, self._bound.handle, ctypes.c_int(1)
+        mx.base.check_call(library.MXExecutorForward(handle, yes))
+        n = ctypes.c_uint(len(self._given))
+        mx.base.check_call(library.MXExecutorBackwardEx(handle, n, self._given, yes))
 
 
 class HostView:

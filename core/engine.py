@@ -5,7 +5,6 @@ Holds no loop, no epochs and no files; those are the trainer's.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
@@ -102,7 +101,6 @@ class Engine:
             states = carry[places]
             vectors, found = self._forward(loss, shards, states, updates.parameters)
             carry[places] = states
-            mx.autograd.backward([each for each in vectors if each is not None])
             used = [each is not None for each in vectors]
             if pieces > 1:
                 updates.collect(used)
@@ -145,7 +143,7 @@ class Engine:
         """The first vector of each shard, None for an empty one, and the sums of all.
 
         ``carry`` has a place for each shard, and is replaced in place; ``learn`` are the parameters
-        that a backward pass is for, None where nothing is recorded.
+        that a backward pass is for, which follows at once; None where there is none.
         """
         vectors: list[Any] = []
         sums: Any = None
@@ -154,11 +152,14 @@ class Engine:
                 vectors.append(None)
                 continue
             graph = self._graph(function, shard, carry[i], i, learn)
-            with contextlib.nullcontext() if learn is None else mx.autograd.record():
-                if graph is None:
+            if graph is not None:
+                vector, found, carry[i] = self._compiled(graph, shard, carry[i])
+            elif learn is None:
+                vector, found, carry[i] = self._plain(function, shard, carry[i])
+            else:
+                with mx.autograd.record():
                     vector, found, carry[i] = self._plain(function, shard, carry[i])
-                else:
-                    vector, found, carry[i] = self._compiled(graph, shard, carry[i])
+                mx.autograd.backward([vector])
             vectors.append(vector)
             sums = _added(sums, found)
         return vectors, sums

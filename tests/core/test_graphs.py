@@ -10,6 +10,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
+from dope.core import graphs as dope_graphs
 from dope.core.backend import mx, nd, seed, use_threads
 from dope.core.data import leaves, rebuild
 from dope.core.engine import Engine
@@ -380,3 +381,39 @@ def test_leaves_and_rebuild_are_inverse():
     assert leaves(item) == [1, 2, 3, 4]
     assert rebuild(item, iter([5, 6, 7, 8])) == {"a": [5, (6, None)], "b": Pair(7, [8]), "c": ()}
     assert rebuild(None, iter([])) is None and leaves(None) == []
+
+
+def test_a_bound_graph_learns_as_an_unbound_one_does(monkeypatch):
+    found = []
+    for most in (0, dope_graphs.COPIED):
+        monkeypatch.setattr(dope_graphs, "COPIED", most)
+        seed(3)
+        net = layers(mx.gluon.nn.BatchNorm(), mx.gluon.nn.Dropout(0.5))
+        engine, task = engine_of(net, optimizer="adam"), Classes()
+        sums = []
+        for step in range(12):
+            seed(4, step)
+            sums.append(engine.minimize("main", task.loss, batch(slice(step % 5, None))))
+        assert [graph._bound is not None for graph in graphs(engine)] == [bool(most)] * 5
+        # read at the end: a sum must outlive the calls that come after it
+        found.append((values(net), [{k: v.mean() for k, v in each.items()} for each in sums]))
+    assert_same(found[0][0], found[1][0])
+    for one, two in zip(found[0][1], found[1][1]):
+        assert one == pytest.approx(two, rel=1e-6)
+    assert len({each["loss"] for each in found[1][1]}) == 12
+
+
+def test_a_bound_graph_follows_parameters_that_are_put_elsewhere():
+    net = layers()
+    engine, task = engine_of(net), Classes()
+    engine.minimize("main", task.loss, batch())
+    (graph,) = graphs(engine)
+    assert graph._bound is not None
+    for p in net.collect_params().values():
+        p.reset_ctx([mx.cpu(0)])  # new arrays, and new ones for gradients
+    before = values(net)
+    graph(batch(), None)
+    assert graph._bound is None  # and the gradients are those of the new arrays
+    grads = [p.grad().asnumpy() for p in net.collect_params().values()]
+    assert max(np.abs(g).max() for g in grads) > 1e-3
+    assert_same(before, values(net))
