@@ -21,6 +21,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 LEAST = {
     "bayes": ["gaussian", "local"],
     "classifiers": ["mlp-64"],
+    "detection": ["train-128", "find-128"],
     "foundations": ["linear-100"],
     "generative": ["gan-100"],
     "language": ["char-gru", "word-lstm"],
