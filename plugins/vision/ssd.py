@@ -60,9 +60,16 @@ class Detector(Task):
     }
     profiles: ClassVar[Mapping[str, Any]] = {
         "quick": {
-            "dataset": {"name": "vision.shapes", "size": 64, "train": 600, "valid": 100},
-            "model": {"name": "vision.ssd", "body": [32, 64]},
-            "trainer": {"epochs": 10, "evaluate_every": 5},
+            "dataset": {
+                "name": "vision.shapes",
+                "size": 96,
+                "train": 640,
+                "valid": 100,
+                "test": 0,
+                "smallest": 0.25,
+                "crop": 0.0,
+            },
+            "trainer": {"epochs": 8, "batch_size": 16, "evaluate_every": 4},
         },
         "full": {
             "dataset": {"name": "vision.shapes", "train": 2000, "crop": 0.0},
