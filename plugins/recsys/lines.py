@@ -53,7 +53,8 @@ class Broken:
 
     def __init__(self, source: str, skip: bool) -> None:
         self.source, self.skip = source, skip
-        self.count, self.samples = 0, []
+        self.count = 0
+        self.samples: list[str] = []
 
     def add(self, line: int, reason: str, remedy: str = REMEDY) -> None:
         """A broken line.

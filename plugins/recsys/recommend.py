@@ -127,7 +127,7 @@ class Recommender(Task):
         """Users (n,), items (n,) and ratings (n,); with a ranking loss items (n, 1 + negatives)."""
         whole = self.dataset.batches(split, self.options.batch_size)
         if whole is None or not self.ranks:
-            return whole  # type: ignore[no-any-return]
+            return whole
         rows = self._rows(split)
         if not len(rows):
             return None

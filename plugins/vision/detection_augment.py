@@ -111,9 +111,9 @@ def cut_out(
     height, width = images.shape[1:3]
     images, pixels = images.copy(), windows * np.array([width, height, width, height], np.float32)
     for i in np.flatnonzero((windows != np.array([0, 0, 1, 1], np.float32)).any(1)):
-        area = tuple(float(edge) for edge in boxes.clip(pixels[i], width, height))
+        left, top, right, bottom = boxes.clip(pixels[i], width, height).tolist()
         images[i] = Image.fromarray(images[i]).resize(
-            (width, height), Image.Resampling.BILINEAR, box=area
+            (width, height), Image.Resampling.BILINEAR, box=(left, top, right, bottom)
         )
     held = boxes.inside(boxes.centres(labels[..., 1:5]), windows[:, None])
     moved = labels.copy()

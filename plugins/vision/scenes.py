@@ -116,7 +116,7 @@ class Scenes:
         if noise < 0 or seed < 0:
             raise ConfigError("dataset.noise or dataset.seed is below 0", "They are 0 or more.")
         self.sizes = {"train": train, "valid": valid, "test": test}
-        self.size, self.things, self.noise, self.seed = size, tuple(things), noise, seed
+        self.size, self.things, self.noise, self.seed = size, (things[0], things[1]), noise, seed
         self.kinds = list(kinds)
         self.image_shape = (3, size, size)
         self.each = len(kinds)

@@ -64,7 +64,7 @@ class Answerer(mx.gluon.HybridBlock):
             raise ConfigError(f"model.dropout={dropout} is out of range", "At least 0, below 1.")
         self.each = dataset.each
         self._dataset = dataset
-        self._options = {
+        self._options: dict[str, Any] = {
             "hidden": hidden, "dropout": dropout, "batch_norm": batch_norm, "channels": channels,
             "question": question, "words": words, "states": states,
         }  # fmt: skip
