@@ -101,8 +101,12 @@ class Detector(Task):
         },
     }
     contract: ClassVar[Mapping[str, Any]] = {
-        # Hard negatives are few: in a short run some maps may have none.
-        "moves": {"loss": "vision.focal"},
+        # In a short run some maps may have no hard negative, and no object of their size.
+        "moves": {
+            "loss": "vision.focal",
+            "task": {"matched": 0.2},
+            "dataset": {"largest": 0.9, "crop": 0.0},
+        },
         # Each context normalizes its own shard. Adam makes large what rounding differs by.
         "contexts": {
             "model": {"norm": "none"},

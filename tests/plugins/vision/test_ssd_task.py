@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from dope.cli import main
+from dope.cli import cli
 from dope.core.backend import mx, nd
 from dope.core.engine import Engine
 from dope.core.errors import ConfigError
@@ -137,7 +137,7 @@ def test_a_found_box_is_drawn_where_it_is(tmp_path):
 
 def test_images_of_ones_own_are_predicted_on_the_command_line(tmp_path):
     def dope(*words):
-        found = CliRunner().invoke(main, [*words, "--runs", str(tmp_path / "runs")])
+        found = CliRunner().invoke(cli, [*words, "--runs", str(tmp_path / "runs")])
         assert found.exit_code == 0, found.output
         return found.output
 
