@@ -6,6 +6,7 @@ Holds no models and no data; lists are made in ranking.py, what is predicted is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Optional, Tuple
 
 import numpy as np
@@ -35,6 +36,9 @@ class Recommender(Task):
     of the full catalogue without what the user has rated in training, and for the test part in
     validation. Users and items without a training rating are cold: errors on their ratings, and
     lists for such users, are counted apart.
+
+    SGD's learning rate is of the mean over a batch, in which a user or an item has a small share.
+    Where one has a large share, as in small data, a lower rate is taken, and reported.
 
     Parameters
     ----------
@@ -156,7 +160,23 @@ class Recommender(Task):
     def groups(self, nets: Any) -> Mapping[str, Group]:
         """One group; none for a model that only counts."""
         learned = (p for net in blocks(nets).values() for p in parameters(net).values())
-        return super().groups(nets) if any(p.grad_req != "null" for p in learned) else {}
+        self._learns = any(p.grad_req != "null" for p in learned)
+        if not self._learns:
+            return {}
+        main = super().groups(nets)["main"]
+        rate = main.options.get("learning_rate")
+        if main.optimizer == "sgd" and rate is not None and rate > self.fastest:
+            main = replace(main, options={**main.options, "learning_rate": self.fastest})
+        return {"main": main}
+
+    @property
+    def fastest(self) -> float:
+        """The learning rate of SGD above which the most frequent user or item would diverge.
+
+        The gradient of its bias is the batch's mean times its share of the ratings.
+        """
+        most = max(self.dataset.user_counts.max(), self.dataset.item_counts.max())
+        return float(0.5 * len(self.dataset.parts["train"].values) / most)
 
     @compiled
     def loss(self, nets: Any, shard: Any, carry: Any) -> Any:
@@ -172,7 +192,7 @@ class Recommender(Task):
 
     def step(self, engine: Any, batch: Any) -> Mapping[str, Sum]:
         """Learn, if the model has anything to learn."""
-        if not self.groups(engine.nets):
+        if not self._learns:
             return {"loss": engine.total(self.loss, batch)}
         return {"loss": engine.minimize("main", self.loss, batch)}
 

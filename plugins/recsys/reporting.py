@@ -34,7 +34,10 @@ def write(task: Any, tables: Tables, run: RunDirectory) -> dict[str, Any]:
     """
     judge, dataset = task.judge, task.dataset
     ratings_data_plots.overview(run.plots / "ratings.png", dataset)
-    figures: dict[str, Any] = {"relevant_from": float(task.relevant)}
+    figures: dict[str, Any] = {**dataset.summary(), "relevant_from": float(task.relevant)}
+    rate = task.optimizer.get("learning_rate")
+    if task.optimizer["name"] == "sgd" and rate is not None and rate > task.fastest:
+        figures["learning_rate"] = task.fastest
     facts = dataset.facts.items()
     figures.update({k: float(v) for k, v in facts if not k.startswith(("train_", "valid_"))})
     baselines: dict[str, dict[str, float]] = {"popular": {}, "mean": {}}

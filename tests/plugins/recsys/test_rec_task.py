@@ -172,11 +172,20 @@ def test_one_rating_and_a_full_user(tmp_path):
     data.write_text("user,item,rating\n1,1,4\n")
     given = {"name": "recsys.table", "path": str(data), "valid": 0.0, "test": 0.0}
     made = run(tmp_path, dataset=given, model={"name": "recsys.mf", "factors": 2}, **TINY)
-    assert made.result["status"] == "done"
+    assert made.result["status"] == "done" and made.metrics["learning_rate"] == 0.5
     found = dope.predict(made.path, user="1")
     assert found["rows"] == [] and found["note"] == "this user has rated every item"
     with pytest.raises(ConfigError, match="nothing ranks first"):
         run(tmp_path, dataset=given, loss="recsys.bpr", **TINY)
+
+
+def test_the_default_rate_is_cut_where_data_are_few(tmp_path):
+    data = tmp_path / "few.csv"
+    data.write_text("user,item,rating\n1,1,4\n1,2,2\n2,1,5\nbroken\n")
+    given = {"name": "recsys.table", "path": str(data), "valid": 0.0, "test": 0.0}
+    made = run(tmp_path, dataset={**given, "on_error": "skip"}, task={"ranking": "never"})
+    assert made.metrics["skipped_lines"] == 1
+    assert made.metrics["learning_rate"] == 0.75 and made.metrics["loss"] < 0.5
 
 
 def test_folds_are_judged_on_their_own_cold_ones(tmp_path):
