@@ -35,6 +35,7 @@ MAY_BE_HEAVY |= {
     "misfits",
     "networks",
     "pictures",
+    "places",
     "plots",
     "quasi_newton",
     "task",
