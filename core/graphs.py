@@ -12,7 +12,8 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Callable, Optional
 
-from dope.core.backend import Executor, copy_into, mx, nd, synchronous
+from dope.core.backend import mx, nd
+from dope.core.bound import Bound, fits
 from dope.core.data import leaves, rebuild
 from dope.core.errors import DopeError
 from dope.core.task import blocks
@@ -20,8 +21,6 @@ from dope.core.task import blocks
 MOST = 6  # graphs of one function that keep memory of their own; the oldest makes room
 MOST_IN_ALL = 64  # likewise, for functions that are made anew again and again
 SMALL = 4096  # entries of an array that are sooner copied than refused a gradient
-
-COPIED = 262144  # entries of all inputs of a graph that are sooner copied than passed along
 
 # Operators that draw random numbers while they compute
 _RANDOM = re.compile(r"(?i)dropout|random|sample|shuffle|uniform|normal(?!iz)|^rnn$|multinomial")
@@ -157,7 +156,7 @@ class Graph:
         self._call = nd.CachedOp(symbol, list(flags.items()))
         self._learns = learn is not None
         self._bound: Optional[Bound] = None
-        if learn is not None and not states and fits(arrays, known.values(), place):
+        if learn is not None and not states and fits(arrays, known.values()):
             self._bound = Bound(symbol, inputs, arrays, known, learned, place)
 
     def __call__(self, shard: Any, carry: Any) -> tuple[Any, Any, Any]:
@@ -195,85 +194,6 @@ class Graph:
         if self._constant[i][0] is not array:
             self._constant[i] = array, array.detach()
         return self._constant[i][1]
-
-
-class Bound:
-    """A graph bound to memory: inputs are copied in, gradients land where parameters keep them.
-
-    Parameters
-    ----------
-    symbol
-        The graph.
-    inputs, arrays
-        Its arguments, as symbols, and arrays of their shapes.
-    known
-        All parameters by name.
-    learned
-        The ``id`` of those that get gradients.
-    place
-        Number of the context.
-
-    Notes
-    -----
-    It does what a CachedOp and `autograd.backward` do in 120 us less, which matters where a step
-    takes hundreds.
-    """
-
-    def __init__(
-        self,
-        symbol: Any,
-        inputs: Sequence[Any],
-        arrays: Sequence[Any],
-        known: Mapping[str, Any],
-        learned: Collection[int],
-        place: int,
-    ) -> None:
-        self._place = place
-        names = [each.name for each in inputs]
-        arguments = set(symbol.list_arguments())
-        used = arguments | set(symbol.list_auxiliary_states())
-        self._kept = [
-            (p, p._data[place], p._grad[place] if id(p) in learned else None)
-            for name, p in known.items()
-            if name in used
-        ]
-        values = {p.name: value for p, value, _ in self._kept}
-        self._inputs = [nd.zeros_like(array) for array in arrays]
-        values.update(zip(names, self._inputs))
-        self._run = Executor(
-            symbol,
-            arrays[0].context,
-            {name: value for name, value in values.items() if name in arguments},
-            {name: value for name, value in values.items() if name not in arguments},
-            {p.name: grad for p, _, grad in self._kept if grad is not None},
-        )
-
-    def __call__(self, arrays: Sequence[Any]) -> Optional[list[Any]]:
-        """Outputs, and gradients written; None where a parameter is no longer what it was."""
-        place = self._place
-        for p, value, grad in self._kept:
-            if p._data[place] is not value or (grad is not None and p._grad[place] is not grad):
-                return None
-        for own, given in zip(self._inputs, arrays):
-            copy_into(own, given)
-        self._run()
-        vector, *sums = self._run.outputs
-        return [vector, *map(_copy, sums)]  # sums outlive the next call
-
-
-def _copy(array: Any) -> Any:
-    made = nd.empty(array.shape, array.context, array.dtype)
-    copy_into(made, array)
-    return made
-
-
-def fits(arrays: Sequence[Any], parameters: Any, place: int) -> bool:
-    """Whether a graph is so small that binding it is worth the copies, and may be bound at all."""
-    if not all(synchronous(array.context) for array in arrays) or not arrays:
-        return False
-    dense = all(p._stype == p._grad_stype == "default" for p in parameters)
-    plain = all(p.grad_req in ("write", "null") for p in parameters)
-    return dense and plain and sum(array.size for array in arrays) <= COPIED
 
 
 def _fenced(symbol: Any, shapes: Mapping[str, tuple[int, ...]]) -> Any:

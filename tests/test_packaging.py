@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BARE = ("core", "plugins", "cli")
 HEAVY = ("mxnet", "numpy", "matplotlib")
 # These may import the heavy ones at their top; all else in core, and what registers, may not.
-MAY_BE_HEAVY = {"backend", "checkpoint", "data", "engine", "graphs", "inplace", "metrics"}
+MAY_BE_HEAVY = {"backend", "bound", "checkpoint", "data", "engine", "graphs", "inplace", "metrics"}
 MAY_BE_HEAVY |= {
     "comparing_plots",
     "fitting",

@@ -10,7 +10,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from dope.core import graphs as dope_graphs
+from dope.core import bound
 from dope.core.backend import mx, nd, seed, use_threads
 from dope.core.data import leaves, rebuild
 from dope.core.engine import Engine
@@ -385,8 +385,8 @@ def test_leaves_and_rebuild_are_inverse():
 
 def test_a_bound_graph_learns_as_an_unbound_one_does(monkeypatch):
     found = []
-    for most in (0, dope_graphs.COPIED):
-        monkeypatch.setattr(dope_graphs, "COPIED", most)
+    for most in (0, bound.COPIED):
+        monkeypatch.setattr(bound, "COPIED", most)
         seed(3)
         net = layers(mx.gluon.nn.BatchNorm(), mx.gluon.nn.Dropout(0.5))
         engine, task = engine_of(net, optimizer="adam"), Classes()
