@@ -75,8 +75,7 @@ class Bound:
         for own, given in zip(self._inputs, arrays):
             copy_into(own, given)
         self._run()
-        vector, *sums = self._run.outputs
-        return [vector, *map(_copy, sums)]  # sums outlive the next call
+        return [_copy(output) for output in self._run.outputs]  # they outlive the next call
 
 
 def _copy(array: Any) -> Any:

@@ -112,13 +112,14 @@ class Updates:
                 for place, first in zip(places, self._places[0]):
                     first.weight.copyto(place.weight)  # its noise must be the same everywhere
                 continue
-            self._step(optimizer, places, self._rows[i])
+            self._step(i)
 
-    def _step(self, optimizer: Any, places: Sequence[Place], rows: Sequence[Row]) -> None:
+    def _step(self, i: int) -> None:
         """One update of all parameters of a context: in NumPy, or by MXNet's operators."""
+        optimizer = self.optimizers[i]
         scale, counts = optimizer.rescale_grad, optimizer._index_update_count
         with np.errstate(all="ignore"):  # what is not finite is reported where losses are read
-            for row in rows:
+            for row in self._rows[i]:
                 numbers = row.numbers
                 optimizer._update_count(numbers)
                 rates, decays = optimizer._get_lrs(numbers), optimizer._get_wds(numbers)
@@ -129,7 +130,7 @@ class Updates:
                         for number, rate, decay in zip(numbers, rates, decays)
                     ],
                 )
-        for place in places:
+        for place in self._places[i]:
             if place.rule is None:
                 optimizer.update_multi_precision(
                     place.number, place.weight, place.grad, place.state

@@ -1,6 +1,6 @@
 """The task of recommenders: ratings learned, errors and lists judged, items recommended.
 
-Holds no models and no data; lists are made in ranking.py, what is predicted is in predicting.py.
+Holds no models and no data; lists are made in ranking.py, what is written in reporting.py.
 """
 
 from __future__ import annotations

@@ -417,3 +417,17 @@ def test_a_bound_graph_follows_parameters_that_are_put_elsewhere():
     grads = [p.grad().asnumpy() for p in net.collect_params().values()]
     assert max(np.abs(g).max() for g in grads) > 1e-3
     assert_same(before, values(net))
+
+
+def test_what_a_bound_graph_gives_outlives_its_next_call():
+    engine = engine_of(layers())
+    task = Classes()
+    engine.minimize("main", task.loss, batch())
+    (graph,) = graphs(engine)
+    first, sums, _ = graph(batch(), None)
+    kept = first.asnumpy(), sums["loss"].asscalar()
+    x, y = batch()
+    second, _, _ = graph((x * 3, y), None)
+    assert graph._bound is not None and np.abs(second.asnumpy() - kept[0]).max() > 1e-3
+    np.testing.assert_array_equal(first.asnumpy(), kept[0])
+    assert sums["loss"].asscalar() == kept[1]
