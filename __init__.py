@@ -19,7 +19,7 @@ _WHERE = {
     "tasks": "dope.core.api",
     "parts": "dope.core.api",
     "sweep": "dope.core.sweeping.verbs",
-    "compare": "dope.core.comparing",
+    "compare": "dope.core.comparing.runs",
     "Run": "dope.core.api",
     "Task": "dope.core.task",
     "Group": "dope.core.task",
@@ -49,7 +49,7 @@ __all__ = [
 if TYPE_CHECKING:
     from dope.core.api import Run, evaluate, load, parts, predict, resume, run, tasks
     from dope.core.callbacks import Callback
-    from dope.core.comparing import compare
+    from dope.core.comparing.runs import compare
     from dope.core.errors import DopeError
     from dope.core.hookspecs import hookimpl
     from dope.core.sweeping.verbs import sweep

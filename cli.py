@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 import click
 
-from dope.core import commands, present
 from dope.core.callbacks import Callback
-from dope.core.commandline import (
+from dope.core.errors import ConfigError, DopeError, PluginError, RunError, did_you_mean
+from dope.core.plugging.discovery import discover
+from dope.core.plugging.registry import KINDS
+from dope.core.rundir import plain
+from dope.core.terminal import commands, present
+from dope.core.terminal.commandline import (
     as_json,
     best,
     debug,
@@ -30,14 +34,10 @@ from dope.core.commandline import (
     runs_root,
     settings,
 )
-from dope.core.discovery import discover
-from dope.core.errors import ConfigError, DopeError, PluginError, RunError, did_you_mean
-from dope.core.registry import KINDS
-from dope.core.rundir import plain
 
 if TYPE_CHECKING:
     from dope.core.api import Run
-    from dope.core.registry import Registry
+    from dope.core.plugging.registry import Registry
     from dope.core.trainer import Trainer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,7 +60,7 @@ class Dope(click.Group):
         """Run one command line and end the process with its exit code."""
         asked = os.environ.get("_DOPE_COMPLETE")
         if asked:
-            from dope.core.completion import answer
+            from dope.core.terminal.completion import answer
 
             sys.exit(answer(self, asked))
         given = list(sys.argv[1:] if args is None else args)
@@ -124,7 +124,7 @@ def cli(context: click.Context) -> None:
 
 
 def _profiles(target: str) -> dict[str, Any]:
-    from dope.core.signature import class_attribute
+    from dope.core.configuring.signature import class_attribute
 
     return {"quick": {}, **class_attribute(target, "profiles", {})}
 
@@ -201,9 +201,9 @@ def show(task: str, kind: Optional[str], profile: str, schema: bool, as_json: bo
       dope show timeseries.issm --profile book
       dope show vision.cnn --kind model
     """
-    from dope.core.asking import describe_questions
-    from dope.core.config import describe, json_schema, kind_of
-    from dope.core.signature import signature
+    from dope.core.configuring.asking import describe_questions
+    from dope.core.configuring.config import describe, json_schema, kind_of
+    from dope.core.configuring.signature import signature
 
     registry = discover()
     kind = kind or kind_of(registry, task)
@@ -240,8 +240,8 @@ def show(task: str, kind: Optional[str], profile: str, schema: bool, as_json: bo
 
 def _show_part(registry: Registry, kind: str, name: str, as_json: bool) -> None:
     """Show one part of any kind but a task."""
-    from dope.core.config import describe_part
-    from dope.core.options import part_signature
+    from dope.core.configuring.config import describe_part
+    from dope.core.configuring.options import part_signature
 
     about = part_signature(registry, kind, name).doc_summary
     about = about.rstrip(":") or registry.get(kind, name).summary
@@ -298,7 +298,7 @@ def run(
     words.remove(task)
     registry = discover()
     if dry_run:
-        from dope.core.config import resolve
+        from dope.core.configuring.config import resolve
 
         path = Path(file) if file else None
         config = resolve(registry, task, profile=profile, file=path, overrides=words)
@@ -436,7 +436,7 @@ def plugins(names: tuple[str, ...], verbose: bool, strict: bool, as_json: bool) 
       dope plugins vision
       dope plugins --strict
     """
-    from dope.core import health
+    from dope.core.plugging import health
 
     registry = discover()
     found = health.chosen(registry, names)
@@ -552,7 +552,7 @@ def disable_plugins(names: tuple[str, ...]) -> None:
     Example:
       dope plugin disable vision losses
     """
-    from dope.core import health
+    from dope.core.plugging import health
 
     for line in health.disable(discover(), names):
         click.echo(line)
@@ -572,7 +572,7 @@ def enable_plugins(names: tuple[str, ...]) -> None:
     Example:
       dope plugin enable vision losses
     """
-    from dope.core import health
+    from dope.core.plugging import health
 
     for line in health.enable(discover(), names):
         click.echo(line)
@@ -594,7 +594,7 @@ def completion(shell: str) -> None:
     Example:
       dope completion bash
     """
-    from dope.core.completion import script
+    from dope.core.terminal.completion import script
 
     click.echo(script(cli, shell), nl=False)
 
@@ -636,7 +636,7 @@ class _Notes(Callback):
 
 
 def _watchers(quiet: bool) -> list[Callback]:
-    from dope.core.progress import progress
+    from dope.core.terminal.progress import progress
 
     return [] if quiet else [_Notes(), progress()]
 

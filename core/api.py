@@ -1,6 +1,6 @@
 """Run, resume, load, evaluate and predict: what the command line and Python both call.
 
-Holds the verbs only; a run's life is in running.py, the composition of parts in composing.py.
+Holds the verbs only; how parts are composed and a run lives is in training/.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from dope.core import notebook
-from dope.core.asking import checked, from_words
-from dope.core.composing import callbacks as named_callbacks
-from dope.core.composing import compose, named, registry_with
-from dope.core.config import Config, resolve
-from dope.core.discovery import discover
+from dope.core.configuring.asking import checked, from_words
+from dope.core.configuring.config import Config, resolve
+from dope.core.configuring.sources import SECTIONS
 from dope.core.errors import RunError
-from dope.core.folding import train
-from dope.core.registry import Registry
+from dope.core.plugging.discovery import discover
+from dope.core.plugging.registry import Registry
 from dope.core.rundir import DEFAULT_ROOT, RunDirectory
-from dope.core.running import latest, recall, trained
-from dope.core.sources import SECTIONS
+from dope.core.terminal import notebook
+from dope.core.training.composing import callbacks as named_callbacks
+from dope.core.training.composing import compose, named, registry_with
+from dope.core.training.folding import train
+from dope.core.training.running import latest, recall, trained
 
 if TYPE_CHECKING:
     from dope.core.callbacks import Callback
@@ -392,7 +392,7 @@ def _watchers(
     registry: Registry, config: Config, progress: bool, given: Sequence[Callback]
 ) -> Callable[[], list[Callback]]:
     """Makes the callbacks of one training: a bar if asked, those given, and new ones by name."""
-    from dope.core.progress import progress as shown
+    from dope.core.terminal.progress import progress as shown
 
     named_callbacks(registry, config)  # what cannot be made is refused before anything is written
     return lambda: [*([shown()] if progress else []), *given, *named_callbacks(registry, config)]

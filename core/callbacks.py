@@ -1,6 +1,6 @@
 """The six events of a run, and how callbacks are told of them.
 
-Holds no loop: the trainer calls these. What shows progress is in progress.py.
+Holds no loop: the trainer calls these. What shows progress is in terminal/progress.py.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Union
 
-from dope.core import health
-from dope.core.discovery import discover
 from dope.core.errors import DopeError
+from dope.core.plugging import health
+from dope.core.plugging.discovery import discover
 from dope.core.rundir import DEFAULT_ROOT
 
 __all__ = ["Check", "examine", "probe"]

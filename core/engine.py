@@ -11,13 +11,13 @@ from typing import Any, Callable, Optional
 import numpy as np
 
 from dope.core.backend import mx, nd
+from dope.core.computing.graphs import Graph, Graphs
+from dope.core.computing.networks import Networks
 from dope.core.data import batch_length, cut, head, leaves, rebuild, split
 from dope.core.errors import DopeError
-from dope.core.graphs import Graph, Graphs
 from dope.core.metrics import Sum
-from dope.core.networks import Networks
+from dope.core.optimizing.updates import Updates
 from dope.core.task import Group, LossFunction
-from dope.core.updates import Updates
 
 
 class Engine:

@@ -1,6 +1,6 @@
 """All hook specifications of dope, on one screen, and the two markers that go with them.
 
-Holds no logic: ``discovery.py`` calls the hooks, ``registry.py`` keeps what they register.
+Holds no logic: ``plugging/discovery.py`` calls the hooks, ``plugging/registry.py`` keeps the names.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The folder of one run: what is written where, and that it is written whole.
 
-Holds paths and files only; what goes into a checkpoint is checkpoint.py's matter.
+Holds paths and files only; what goes into a checkpoint is training/checkpoint.py's matter.
 """
 
 from __future__ import annotations

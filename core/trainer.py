@@ -13,19 +13,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from dope.core import checkpoint, fitting
 from dope.core.backend import nd
 from dope.core.backend import seed as seed_all
 from dope.core.callbacks import Callback, Watchers
-from dope.core.checkpoint import Checkpoint
+from dope.core.configuring.options import TrainerOptions
 from dope.core.engine import Engine
 from dope.core.errors import DivergedError, DopeError
 from dope.core.metrics import Sum
-from dope.core.misfits import meeting
-from dope.core.options import TrainerOptions
+from dope.core.optimizing.schedules import factor
 from dope.core.rundir import RunDirectory
-from dope.core.schedules import factor
 from dope.core.task import Task
+from dope.core.training import checkpoint, fitting
+from dope.core.training.checkpoint import Checkpoint
+from dope.core.training.misfits import meeting
 
 SMALLER = "Try a smaller optimizer.learning_rate; the last good checkpoint is kept."
 POSITION = ("epoch", "step", "total_steps", "examples", "best", "_since_best", "slowed", "reason")

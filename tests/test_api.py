@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import dope
-from dope.core import api, composing
+from dope.core import api
 from dope.core.errors import ConfigError, RunError
+from dope.core.training import composing
 
 OWN = '''
 from dope import Task
@@ -108,7 +109,7 @@ def test_in_a_console_and_in_a_notebook(trained):
 
 
 def test_progress_is_shown_when_asked_for(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr("dope.core.progress.Lines.__init__.__defaults__", (None, 0.0))
+    monkeypatch.setattr("dope.core.terminal.progress.Lines.__init__.__defaults__", (None, 0.0))
     dope.run("vision.softmax", profile="tiny", runs=tmp_path)
     assert capfd.readouterr() == ("", "")
     dope.run("vision.softmax", profile="tiny", runs=tmp_path, progress=True)

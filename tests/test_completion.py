@@ -14,7 +14,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from dope.cli import cli
-from dope.core import completion
+from dope.core.terminal import completion
 
 BASH = shutil.which("bash")
 ISSM = ["run", "timeseries.issm"]

@@ -22,11 +22,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from dope.cli import cli
-from dope.core.asking import describe_questions
 from dope.core.callbacks import Callback
-from dope.core.discovery import KIND_OF_HOOK, discover
+from dope.core.configuring.asking import describe_questions
+from dope.core.configuring.options import OPTIMIZERS, part_signature
 from dope.core.hookspecs import Hooks
-from dope.core.options import OPTIMIZERS, part_signature
+from dope.core.plugging.discovery import KIND_OF_HOOK, discover
 from dope.core.task import Task
 from dope.plugins.timeseries.series import Csv
 

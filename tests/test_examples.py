@@ -63,7 +63,7 @@ def test_it_is_installed_there_and_not_here(acme):
     assert all(row["plugin"] == "acme" for row in listed)
     state = json.loads(acme.must("dope plugins acme --json"))
     assert [(row["distribution"], row["status"]) for row in state] == [("dope-acme", "ok")]
-    code = "from dope.core.discovery import discover; print(discover().plugins)"
+    code = "from dope.core.plugging.discovery import discover; print(discover().plugins)"
     here = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "timeseries" in here.stdout and "acme" not in here.stdout
 

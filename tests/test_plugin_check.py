@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from dope.core.discovery import discover
+from dope.core.plugging.discovery import discover
 from dope.core.testing import PLUGIN_CHECKS, Outcome, verdict
 from dope.core.testing.plugin import LEAST, PluginSuite, check_plugin
 

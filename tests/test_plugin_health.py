@@ -13,9 +13,10 @@ import sys
 
 import pytest
 
-from dope.core import health, settings
+from dope.core.configuring import settings
 from dope.core.errors import ConfigError
-from dope.core.registry import Entry, PluginInfo, Registry
+from dope.core.plugging import health
+from dope.core.plugging.registry import Entry, PluginInfo, Registry
 
 GOOD = """
 from dope.core.hookspecs import hookimpl
@@ -417,7 +418,8 @@ def test_listing_looks_neither_for_missing_classes_nor_at_yaml(site):
     code = (
         "import sys\nfrom dope.cli import main\n"
         "try:\n    main()\nfinally:\n"
-        "    print({'yaml', 'dope.core.health', 'dope.core.completion'} & set(sys.modules))"
+        "    names = {'yaml', 'dope.core.plugging.health', 'dope.core.terminal.completion'}\n"
+        "    print(names & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "list"], env=site.env, capture_output=True, text=True

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from dope.core.config import Config, resolve
+from dope.core.configuring.config import Config, resolve
+from dope.core.configuring.options import part_signature
 from dope.core.errors import ConfigError, DopeError
-from dope.core.options import part_signature
-from dope.core.registry import Registry
+from dope.core.plugging.registry import Registry
 from dope.core.sweeping.points import Point, Range, Space, words
 
 SHOWN = 3  # different errors that are said at once

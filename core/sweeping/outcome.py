@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+from dope.core.configuring.signature import class_attribute, load
 from dope.core.errors import RunError
-from dope.core.signature import class_attribute, load
 from dope.core.sweeping import points
 from dope.core.sweeping.folder import SweepDirectory
 from dope.core.sweeping.standings import Standing, best_of, figure_of, standings, write_table
 
 if TYPE_CHECKING:
-    from dope.core.registry import Registry
+    from dope.core.plugging.registry import Registry
 
 
 @dataclass

@@ -11,8 +11,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Optional, TextIO
 
-from dope.core.present import number
-from dope.core.progress import clock
+from dope.core.terminal.present import number
+from dope.core.terminal.progress import clock
 
 
 class Quiet:

@@ -13,10 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from dope.core.config import TrainerOptions
+from dope.core.configuring.config import TrainerOptions
 from dope.core.cores import physical_cores
-from dope.core.discovery import discover
 from dope.core.errors import ConfigError
+from dope.core.plugging.discovery import discover
 from dope.core.rundir import DEFAULT_ROOT
 from dope.core.sweeping import points, pool
 from dope.core.sweeping.configs import configs
@@ -25,7 +25,7 @@ from dope.core.sweeping.outcome import Sweep, judged, write
 from dope.core.sweeping.progress import Quiet, shown
 
 if TYPE_CHECKING:
-    from dope.core.registry import Registry
+    from dope.core.plugging.registry import Registry
 
 Place = Union[str, Path]
 

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from dope.core import api
 from dope.core.callbacks import Callback
-from dope.core.discovery import discover
 from dope.core.errors import DopeError
+from dope.core.plugging.discovery import discover
 from dope.core.rundir import RunDirectory
 from dope.core.sweeping.standings import bests
 
 if TYPE_CHECKING:
-    from dope.core.registry import Registry
+    from dope.core.plugging.registry import Registry
     from dope.core.trainer import Trainer
 
 Tell = Callable[[Mapping[str, Any]], None]

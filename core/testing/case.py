@@ -17,9 +17,9 @@ from typing import Any
 
 import yaml
 
-from dope.core.config import Config, resolve
-from dope.core.registry import Registry
-from dope.core.signature import class_attribute
+from dope.core.configuring.config import Config, resolve
+from dope.core.configuring.signature import class_attribute
+from dope.core.plugging.registry import Registry
 from dope.core.testing.noting import Noting, taken
 
 SEED = 5  # of a run, where a check does not ask for another

@@ -9,13 +9,15 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Optional
 
-from dope.core.annotations import type_text
-from dope.core.config import Config, resolve
+from dope.core.configuring.annotations import type_text
+from dope.core.configuring.config import Config, resolve
+from dope.core.configuring.options import part_signature
+from dope.core.configuring.sources import SECTIONS
+from dope.core.configuring.values import Mismatch
+from dope.core.configuring.values import check as check_value
 from dope.core.errors import ConfigError
-from dope.core.options import part_signature
-from dope.core.registry import Entry, Registry
+from dope.core.plugging.registry import Entry, Registry
 from dope.core.rundir import plain
-from dope.core.sources import SECTIONS
 from dope.core.testing.case import SEED, Case, from_yaml, merged
 from dope.core.testing.commands import check_predict, check_quick, check_splits, check_usage
 from dope.core.testing.comparing import (
@@ -29,8 +31,6 @@ from dope.core.testing.comparing import (
     same_parameters,
 )
 from dope.core.testing.noting import taken
-from dope.core.values import Mismatch
-from dope.core.values import check as check_value
 
 RUN_FILES = ("config.yaml", "metrics.jsonl", "log.txt", "result.json")
 WRONG = ({"no": "such value"}, "no such value", [["no"], "such"])

@@ -9,14 +9,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from dope.core.asking import questions
+from dope.core.configuring.asking import questions
+from dope.core.configuring.options import part_signature
+from dope.core.configuring.values import Mismatch, from_text
 from dope.core.errors import ConfigError
-from dope.core.options import part_signature
 from dope.core.rundir import RunDirectory, plain
 from dope.core.testing.case import Case
 from dope.core.testing.comparing import fail
 from dope.core.testing.outcome import NotApplicable
-from dope.core.values import Mismatch, from_text
 
 NO_SUCH = "no_such_split"
 QUICK = 60.0  # seconds that the profile quick may take

@@ -37,7 +37,7 @@ def same_parameters(what: str, one: Any, other: Any) -> None:
 
 def arrays(directory: Any) -> Mapping[str, Any]:
     """What a run's last checkpoint holds; it must be whole."""
-    from dope.core.checkpoint import latest
+    from dope.core.training.checkpoint import latest
 
     saved, problems = latest(directory.checkpoints)
     if saved is None or problems:

@@ -11,8 +11,8 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from dope.core.discovery import discover
-from dope.core.registry import Registry
+from dope.core.plugging.discovery import discover
+from dope.core.plugging.registry import Registry
 from dope.core.testing.outcome import WITH_REASON, Outcome, counted
 from dope.core.testing.plugin import PluginSuite, chosen
 from dope.core.testing.pytest_plugin import PROPERTY

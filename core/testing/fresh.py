@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dope.core.callbacks import Callback
-from dope.core.registry import Entry, Registry
+from dope.core.plugging.registry import Entry, Registry
 from dope.core.rundir import plain
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ def register(order: dict[str, Any], registry: Registry) -> dict[str, Any]:
     """What one plugin registers, word for word, and the heavy modules that it imports."""
     import pluggy
 
-    from dope.core.discovery import GROUP, HEAVY, KIND_OF_HOOK
     from dope.core.hookspecs import Hooks
+    from dope.core.plugging.discovery import GROUP, HEAVY, KIND_OF_HOOK
 
     made: list[dict[str, Any]] = []
     before = {name for name in HEAVY if name in sys.modules}

@@ -11,8 +11,8 @@ import sys
 from typing import Any
 
 from dope import cli
-from dope.core.discovery import discover
-from dope.core.registry import Registry
+from dope.core.plugging.discovery import discover
+from dope.core.plugging.registry import Registry
 from dope.core.testing.fresh import do
 
 NEAR = ("localhost", "127.0.0.1", "::1", "")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dope.core.callbacks import Callback
-from dope.core.discovery import HEAVY
+from dope.core.configuring.signature import signature
 from dope.core.errors import DopeError
-from dope.core.registry import Entry, PluginInfo, Registry
-from dope.core.signature import signature
+from dope.core.plugging.discovery import HEAVY
+from dope.core.plugging.registry import Entry, PluginInfo, Registry
 from dope.core.testing.case import process
 from dope.core.testing.comparing import fail
 from dope.core.testing.outcome import NotApplicable

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from dope.core.errors import ConfigError, DopeError, did_you_mean
-from dope.core.registry import Registry
+from dope.core.plugging.registry import Registry
 from dope.core.testing.checks import CHECKS
 from dope.core.testing.comparing import fail
 from dope.core.testing.outcome import RAN, Outcome, counted, judge

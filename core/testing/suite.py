@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
+from dope.core.configuring.signature import class_attribute
 from dope.core.errors import PluginError, did_you_mean
-from dope.core.registry import Registry
-from dope.core.signature import class_attribute
+from dope.core.plugging.registry import Registry
 from dope.core.testing.case import Case
 from dope.core.testing.checks import CHECKS, Check
 from dope.core.testing.outcome import RAN, Outcome, judge

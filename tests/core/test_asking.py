@@ -2,9 +2,9 @@
 
 import pytest
 
-from dope.core.asking import checked, describe_questions, from_words
-from dope.core.discovery import discover
+from dope.core.configuring.asking import checked, describe_questions, from_words
 from dope.core.errors import ConfigError
+from dope.core.plugging.discovery import discover
 
 TASK = "nlp.char_lm"
 

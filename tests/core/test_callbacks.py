@@ -12,8 +12,8 @@ import yaml
 
 from dope.core import api
 from dope.core.callbacks import Callback
-from dope.core.discovery import discover
 from dope.core.errors import ConfigError, PluginError
+from dope.core.plugging.discovery import discover
 from dope.core.testing.fresh import Signal
 
 PLUGIN = """
@@ -167,7 +167,7 @@ def run(registry, *overrides, **options):
 
 
 def resolved(registry, *overrides, **options):
-    from dope.core.config import resolve
+    from dope.core.configuring.config import resolve
 
     return resolve(registry, "toy.regression", overrides=overrides, **options)
 
@@ -422,7 +422,7 @@ def test_the_command_line_shows_and_runs_it(acme, inside, tmp_path):
 def test_the_schema_covers_options_of_callbacks(acme):
     import jsonschema
 
-    from dope.core.config import json_schema
+    from dope.core.configuring.config import json_schema
 
     schema = json_schema(acme, "toy.regression")
     jsonschema.Draft202012Validator.check_schema(schema)

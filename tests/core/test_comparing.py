@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from dope.core.commands import compared_text
-from dope.core.comparing import compare, larger_is_better
-from dope.core.comparing_plots import names
+from dope.core.comparing.plots import names
+from dope.core.comparing.runs import compare, larger_is_better
 from dope.core.errors import RunError
 from dope.core.sweeping.folder import SweepDirectory
+from dope.core.terminal.commands import compared_text
 
 CONFIG = """task:
   name: {task}
@@ -169,7 +169,7 @@ def test_runs_of_different_tasks_share_what_is_common(tmp_path, monkeypatch):
     ]
     kept = []
     monkeypatch.setattr(
-        "dope.core.comparing_plots.save", lambda fig, path: kept.append(fig) or path
+        "dope.core.comparing.plots.save", lambda fig, path: kept.append(fig) or path
     )
     found = compare(*paths, root=tmp_path)
     assert found.metrics["one"] == [1.0, None] and found.metrics["two"] == [None, 1.0]

@@ -10,9 +10,10 @@ import json
 import numpy as np
 import pytest
 
-from dope.core import api, checkpoint, fitting
-from dope.core.discovery import discover
+from dope.core import api
 from dope.core.errors import ConfigError
+from dope.core.plugging.discovery import discover
+from dope.core.training import checkpoint, fitting
 
 PLUGIN = """
 from dope.core.hookspecs import hookimpl

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dope.core.config import (
+from dope.core.configuring.config import (
     Config,
     TrainerOptions,
     describe,
@@ -23,7 +23,7 @@ from dope.core.config import (
     resolve,
 )
 from dope.core.errors import ConfigError, PluginError
-from dope.core.registry import Entry, Registry
+from dope.core.plugging.registry import Entry, Registry
 
 CODE = '''
 raise RuntimeError("this module must not be imported")
@@ -624,7 +624,7 @@ def test_resolving_imports_nothing_heavy(registry, tmp_path):
     code = (
         "import sys\n"
         "from dope.core import config, discovery, optimizers\n"
-        "from dope.core.registry import Entry, Registry\n"
+        "from dope.core.plugging.registry import Entry, Registry\n"
         "assert not {'pydantic', 'yaml'} & set(sys.modules)\n"
         "r = Registry()\n"
         "for kind, name in [('task', 'Fit'), ('dataset', 'Air'), ('model', 'Net')]:\n"

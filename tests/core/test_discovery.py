@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from dope.core.discovery import GROUP, discover
 from dope.core.errors import ConfigError, PluginError
 from dope.core.hookspecs import Hooks
-from dope.core.registry import Entry
+from dope.core.plugging.discovery import GROUP, discover
+from dope.core.plugging.registry import Entry
 
 BUILT_IN = sorted(p.name for p in metadata.distribution("dope").entry_points if p.group == GROUP)
 GOOD = """
@@ -226,7 +226,7 @@ def test_heavy_plugin_is_kept_and_named(tmp_path):
     write(tmp_path, "heavy", "import numpy\n" + GOOD)
     write(tmp_path, "light")
     code = (
-        "from dope.core.discovery import discover\n"
+        "from dope.core.plugging.discovery import discover\n"
         "found = {p.name: p for p in discover(disabled=['timeseries']).plugins}\n"
         "print(found['heavy'].heavy, found['heavy'].status, found['light'].heavy)"
     )
@@ -238,7 +238,7 @@ def test_discovery_is_light_and_quick(tmp_path):
     code = (
         "import sys, time\n"
         "start = time.process_time()\n"
-        "from dope.core.discovery import discover\n"
+        "from dope.core.plugging.discovery import discover\n"
         "registry = discover(disabled=['timeseries'])\n"
         "spent = time.process_time() - start\n"
         "assert registry.get('task', 'toy.fit')\n"
@@ -251,8 +251,8 @@ def test_discovery_is_light_and_quick(tmp_path):
 
 
 def test_hooks_and_kinds_agree():
-    from dope.core.discovery import KIND_OF_HOOK
-    from dope.core.registry import KINDS
+    from dope.core.plugging.discovery import KIND_OF_HOOK
+    from dope.core.plugging.registry import KINDS
 
     declared = [name for name in vars(Hooks) if name.startswith("register_")]
     assert declared == list(KIND_OF_HOOK)

@@ -10,12 +10,12 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from dope.core import bound
 from dope.core.backend import mx, nd, seed, use_threads
+from dope.core.computing import bound
+from dope.core.computing.graphs import MOST, _draws
 from dope.core.data import leaves, rebuild
 from dope.core.engine import Engine
 from dope.core.errors import DopeError
-from dope.core.graphs import MOST, _draws
 from dope.core.task import Group, Task, compiled
 
 ONE, TWO = ([mx.cpu(i) for i in range(n)] for n in (1, 2))

@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dope.core import inplace
 from dope.core.backend import HostView, mx, nd, synchronous, use_threads
 from dope.core.engine import Engine
-from dope.core.inplace import BLOCK
+from dope.core.optimizing import inplace
+from dope.core.optimizing.inplace import BLOCK
+from dope.core.optimizing.updates import Updates
 from dope.core.task import Group, compiled
-from dope.core.updates import Updates
 
 ONE, TWO = ([mx.cpu(i) for i in range(n)] for n in (1, 2))
 

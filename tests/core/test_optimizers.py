@@ -13,12 +13,12 @@ import sys
 import numpy as np
 import pytest
 
-from dope.core import adaptive, descent
 from dope.core.backend import mx, nd
+from dope.core.configuring.signature import signature
 from dope.core.errors import ConfigError
-from dope.core.optimizers import OPTIMIZERS
-from dope.core.signature import signature
-from dope.core.updates import make_optimizer
+from dope.core.optimizing import adaptive, descent
+from dope.core.optimizing.optimizers import OPTIMIZERS
+from dope.core.optimizing.updates import make_optimizer
 
 MXNET_S = [name for name in OPTIMIZERS if name != "bfgs"]
 START = [1.0, -2.0, 0.5, 3.0]

@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dope.core import places
 from dope.core.backend import mx, nd
-from dope.core.inplace import BLOCK
+from dope.core.optimizing import places
+from dope.core.optimizing.inplace import BLOCK
+from dope.core.optimizing.updates import Updates
 from dope.core.task import Group
-from dope.core.updates import Updates
 
 SHAPES = [(3, 5), (), (70, 60), (7,), (1, 1)]  # the third is too large to lie beside others
 RULES = {

@@ -10,8 +10,8 @@ from collections import Counter
 
 import pytest
 
-from dope.core.discovery import discover
 from dope.core.errors import ConfigError
+from dope.core.plugging.discovery import discover
 from dope.core.sweeping.configs import configs
 from dope.core.sweeping.points import Range, Values, read, split
 

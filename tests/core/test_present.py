@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dope.core.present import by_folder
+from dope.core.terminal.present import by_folder
 
 
 def test_few_files_are_all_named_and_of_many_the_last():

@@ -1,4 +1,4 @@
-"""Tests of core/progress.py: what the lines and the bar say, and how often.
+"""Tests of core/terminal/progress.py: what the lines and the bar say, and how often.
 
 Holds no run: the trainer is a stand-in with the attributes that progress asks for.
 """
@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from dope.core import progress
-from dope.core.progress import Bar, Lines, clock
+from dope.core.terminal import progress
+from dope.core.terminal.progress import Bar, Lines, clock
 
 
 class Clock:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dope.core.backend import mx, nd, use_threads
-from dope.core.quasi_newton import BatchedBFGS
+from dope.core.optimizing.quasi_newton import BatchedBFGS
 
 
 @pytest.fixture(autouse=True)

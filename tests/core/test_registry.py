@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from dope.core.errors import BackendError, ConfigError, PluginError
-from dope.core.registry import Entry, PluginInfo, Registry
+from dope.core.plugging.registry import Entry, PluginInfo, Registry
 
 
 def entry(name="toy.net", target="toy_code:Net", kind="model", summary="A net", plugin="toy"):

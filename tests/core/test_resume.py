@@ -12,18 +12,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dope.core import backend, checkpoint
+from dope.core import backend
 from dope.core import trainer as trainer_module
 from dope.core.backend import mx, nd
 from dope.core.callbacks import Callback
+from dope.core.configuring.options import TrainerOptions
 from dope.core.data import ArrayBatches
 from dope.core.engine import Engine
 from dope.core.errors import DivergedError
 from dope.core.metrics import Sum
-from dope.core.options import TrainerOptions
 from dope.core.rundir import RunDirectory
 from dope.core.task import Task
 from dope.core.trainer import Trainer
+from dope.core.training import checkpoint
 
 
 class Killed(BaseException):

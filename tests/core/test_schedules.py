@@ -9,8 +9,8 @@ import math
 
 import pytest
 
-from dope.core.options import TrainerOptions
-from dope.core.schedules import factor
+from dope.core.configuring.options import TrainerOptions
+from dope.core.optimizing.schedules import factor
 
 EPOCHS, STEPS = 3, 4
 

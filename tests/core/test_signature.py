@@ -16,10 +16,10 @@ from typing import Any, Dict, List, Literal, Optional, Tuple, Union
 
 import pytest
 
-from dope.core.annotations import annotation_from, type_text
+from dope.core.configuring.annotations import annotation_from, type_text
+from dope.core.configuring.signature import REQUIRED, class_attribute, signature
 from dope.core.errors import PluginError
-from dope.core.optimizers import OPTIMIZERS
-from dope.core.signature import REQUIRED, class_attribute, signature
+from dope.core.optimizing.optimizers import OPTIMIZERS
 
 BASE = '''
 """Base."""
@@ -329,7 +329,7 @@ def test_no_annotation_is_evaluated(tmp_path, monkeypatch):
 def test_reading_imports_nothing_heavy(package):
     code = (
         "import sys\n"
-        "from dope.core.signature import signature, class_attribute\n"
+        "from dope.core.configuring.signature import signature, class_attribute\n"
         "signature('sig_pkg.code:Wide'); class_attribute('sig_pkg.code:Wide', 'defaults')\n"
         "heavy = {'mxnet', 'numpy', 'pydantic', 'yaml', 'sig_pkg.code', 'sig_pkg.base'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"

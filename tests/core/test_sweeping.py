@@ -576,7 +576,7 @@ def test_completion_of_values_and_sweeps(toy, grid, monkeypatch):
     from click.shell_completion import ShellComplete
 
     from dope.cli import cli
-    from dope.core.completion import VARIABLE
+    from dope.core.terminal.completion import VARIABLE
 
     monkeypatch.syspath_prepend(toy.site)
 

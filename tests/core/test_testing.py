@@ -9,7 +9,7 @@ import pytest
 
 from dope.core import api
 from dope.core.errors import ConfigError, PluginError
-from dope.core.registry import Entry, Registry
+from dope.core.plugging.registry import Entry, Registry
 from dope.core.testing import CHECKS, FLOOR, Outcome, Suite, commands, run_checks, shortfall
 
 CODE = '''

@@ -13,8 +13,8 @@ from PIL import Image
 
 from dope.core import api
 from dope.core.backend import mx, nd
-from dope.core.discovery import discover
 from dope.core.errors import ConfigError
+from dope.core.plugging.discovery import discover
 from dope.plugins.generative.densities import Gaussian, Points, Ring, SwissRoll
 from dope.plugins.generative.gan import Dense, dense_pair, distances, mmd2
 

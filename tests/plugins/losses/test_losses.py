@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from dope.core.backend import mx, nd, use_threads
+from dope.core.configuring.signature import signature
 from dope.core.errors import ConfigError
-from dope.core.signature import signature
 from dope.plugins.losses import losses, plugin
 from dope.plugins.losses.losses import KL, L1, L2, Hinge, Huber, Logistic, SoftmaxCrossEntropy
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dope.core import api, checkpoint
+from dope.core import api
 from dope.core.backend import mx, nd, seed, use_threads
+from dope.core.configuring.options import TrainerOptions
 from dope.core.engine import Engine
 from dope.core.errors import ConfigError, DataError
-from dope.core.options import TrainerOptions
+from dope.core.training import checkpoint
 from dope.plugins.losses.losses import SoftmaxCrossEntropy
 from dope.plugins.nlp.char_lm import CharLanguageModel, CharModel
 from dope.plugins.nlp.sampling import draw, following

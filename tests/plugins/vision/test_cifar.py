@@ -12,8 +12,8 @@ import tarfile
 import numpy as np
 import pytest
 
+from dope.core.configuring.signature import signature
 from dope.core.errors import ConfigError, DataError
-from dope.core.signature import signature
 from dope.plugins.vision import cifar
 from dope.plugins.vision.augment import random_crop, random_mirror
 from dope.plugins.vision.cifar import NAMES, Cifar10

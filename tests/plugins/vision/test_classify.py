@@ -20,14 +20,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dope.core import api, checkpoint
+from dope.core import api
 from dope.core.backend import mx, nd, seed, use_threads
 from dope.core.callbacks import Callback
+from dope.core.configuring.options import TrainerOptions
 from dope.core.engine import Engine
-from dope.core.options import TrainerOptions
 from dope.core.rundir import RunDirectory
 from dope.core.task import Group, Task, parameters
 from dope.core.trainer import Trainer
+from dope.core.training import checkpoint
 from dope.plugins.losses.losses import SoftmaxCrossEntropy
 from dope.plugins.vision.alexnet import AlexNet
 from dope.plugins.vision.cnn import CNN

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from dope.core.backend import mx
+from dope.core.configuring.signature import signature
 from dope.core.errors import ConfigError, DataError
-from dope.core.signature import signature
 from dope.plugins.vision.coco import Coco
 from dope.plugins.vision.record import MAGIC, Pikachu, Records, read_records
 from dope.plugins.vision.voc import Voc

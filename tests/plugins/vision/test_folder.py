@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dope.core.configuring.signature import REQUIRED, signature
 from dope.core.errors import ConfigError, DataError
 from dope.core.pictures import read_images
-from dope.core.signature import REQUIRED, signature
 from dope.plugins.vision.folder import Folder
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dope.core.configuring.signature import signature
 from dope.core.errors import ConfigError, DataError
-from dope.core.signature import signature
 from dope.plugins.vision.idx import STEMS, FashionMnist, Mnist, read_idx
 
 SHARED = Path(os.environ.get("DOPE_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data")

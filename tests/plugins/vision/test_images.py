@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dope.core.configuring.signature import signature
 from dope.core.errors import ConfigError, DataError
 from dope.core.pictures import read_image
-from dope.core.signature import signature
 from dope.plugins.vision.digits import FILE, Digits, enlarge
 from dope.plugins.vision.images import ImageSet, stratified
 

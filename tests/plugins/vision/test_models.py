@@ -12,8 +12,8 @@ import pytest
 from scipy.signal import correlate
 
 from dope.core.backend import mx, nd, use_threads
+from dope.core.configuring.signature import signature
 from dope.core.errors import ConfigError
-from dope.core.signature import signature
 from dope.core.task import parameters
 from dope.plugins.vision import scratch
 from dope.plugins.vision.alexnet import AlexNet

@@ -1,0 +1,1 @@
+"""Networks on contexts, and the graphs that compute with them."""

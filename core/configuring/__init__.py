@@ -1,0 +1,1 @@
+"""Options and where they come from: signatures, files, the command line."""

@@ -1,0 +1,1 @@
+"""Optimizers, schedules, and how parameters are updated."""

@@ -1,0 +1,1 @@
+"""What surrounds the trainer's loop: composing, fitting, checkpoints, folds."""
