@@ -623,7 +623,9 @@ def test_whether_larger_is_better():
 def test_resolving_imports_nothing_heavy(registry, tmp_path):
     code = (
         "import sys\n"
-        "from dope.core import config, discovery, optimizers\n"
+        "from dope.core.configuring import config\n"
+        "from dope.core.optimizing import optimizers\n"
+        "from dope.core.plugging import discovery\n"
         "from dope.core.plugging.registry import Entry, Registry\n"
         "assert not {'pydantic', 'yaml'} & set(sys.modules)\n"
         "r = Registry()\n"

@@ -377,7 +377,8 @@ def test_zero_is_allowed_where_it_means_none():
 
 def test_light():
     code = (
-        "import sys; from dope.core import optimizers, options, schedules; "
+        "import sys; from dope.core.configuring import options; "
+        "from dope.core.optimizing import optimizers, schedules; "
         "assert not {'mxnet', 'numpy', 'pydantic'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
