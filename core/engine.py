@@ -6,6 +6,7 @@ Holds no loop, no epochs and no files; those are the trainer's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from time import perf_counter
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -62,6 +63,7 @@ class Engine:
         self._updates = {name: Updates(group, self.contexts) for name, group in groups.items()}
         self._graphs = Graphs(nets)
         self._imperative = False
+        self.updating = 0.0  # seconds spent on reducing gradients and on updates
         self._carry: dict[str, list[Any]] = {}
 
     def minimize(self, name: str, loss: LossFunction, batch: Any) -> Any:
@@ -106,8 +108,10 @@ class Engine:
                 updates.collect(used)
             sums = _added(sums, found)
             losses += vectors
+        began = perf_counter()
         updates.reduce(used)
         updates.apply(batch, losses, _first(sums).count, self.rate)
+        self.updating += perf_counter() - began
         return sums
 
     def total(self, function: LossFunction, batch: Any) -> Any:

@@ -165,7 +165,7 @@ class RunDirectory:
 
     def files(self) -> list[Path]:
         """What a task left for people: files beside the run's own, its plots and samples."""
-        own = ("config.yaml", "metrics.jsonl", "log.txt", "result.json")
+        own = ("config.yaml", "metrics.jsonl", "timings.jsonl", "log.txt", "result.json")
         found = [p for folder in (".", "plots", "samples") for p in (self.path / folder).glob("*")]
         return sorted(p for p in found if p.is_file() and p.name not in own and p.name[0] != ".")
 
@@ -209,14 +209,34 @@ class RunDirectory:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of ``metrics.jsonl``; a half-written last line is passed over."""
+        return self._rows("metrics.jsonl")
+
+    def add_timings(self, row: Mapping[str, Any]) -> None:
+        """Add a row to ``timings.jsonl``: where the time of an epoch went.
+
+        They stand apart from the metrics, which are the same in every run of a seed.
+        """
+        self.append("timings.jsonl", json.dumps(plain(row)))
+
+    def timings(self) -> list[dict[str, Any]]:
+        """The rows of ``timings.jsonl``, as `metrics`."""
+        return self._rows("timings.jsonl")
+
+    def _rows(self, name: str) -> list[dict[str, Any]]:
         rows = []
         with contextlib.suppress(OSError):
-            for line in (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+            text = (self.path / name).read_text(encoding="utf-8", errors="replace")
+            for line in text.splitlines():
                 with contextlib.suppress(ValueError):
-                    rows.append(json.loads(line))
+                    row = json.loads(line)
+                    rows += [row] if isinstance(row, dict) else []
         return rows
 
     def cut_metrics(self, step: int) -> None:
         """Drop the rows after ``step``: a resumed run writes them again."""
         kept = [row for row in self.metrics() if row.get("step", 0) <= step]
         self.write_text("metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        last = max((row.get("epoch", 0) for row in kept), default=0)
+        timed = [row for row in self.timings() if row.get("epoch", 0) <= last]
+        if timed or (self.path / "timings.jsonl").exists():
+            self.write_text("timings.jsonl", "".join(json.dumps(row) + "\n" for row in timed))

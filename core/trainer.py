@@ -11,6 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from time import perf_counter
 from typing import Any, Optional
 
 from dope.core.backend import nd
@@ -26,6 +27,7 @@ from dope.core.task import Task
 from dope.core.training import checkpoint, fitting
 from dope.core.training.checkpoint import Checkpoint
 from dope.core.training.misfits import meeting
+from dope.core.training.timing import Phases
 
 SMALLER = "Try a smaller optimizer.learning_rate; the last good checkpoint is kept."
 POSITION = ("epoch", "step", "total_steps", "examples", "best", "_since_best", "slowed", "reason")
@@ -86,6 +88,7 @@ class Trainer:
         self._since_best = self._signals = 0
         self._sums: dict[str, Sum] = {}
         self._saved_at = 0.0
+        self._phases = Phases()
 
     @property
     def steps_left(self) -> int:
@@ -127,6 +130,7 @@ class Trainer:
 
     def _train(self) -> str:
         self._saved_at = time.monotonic()
+        self._phases.start()
         while self.epoch < self.options.epochs and (self.step or not self.reason):
             whole = self._one_epoch()
             if whole:
@@ -147,11 +151,13 @@ class Trainer:
             seed_all(self.seed, self.epoch, self.step)
         else:
             self.engine.start_epoch()
-        for batch in self._batches.epoch(order, self.step):
+        for batch in self._phases.waiting("data", self._batches.epoch(order, self.step)):
             self.engine.rate = self.slowed * factor(
                 self.options, self.epoch + self.step / self.steps_per_epoch, self.options.epochs
             )
+            began = perf_counter()
             sums = self.task.step(self.engine, batch)
+            self._phases.add("step", perf_counter() - began)
             for key, value in sums.items():
                 self._sums.setdefault(key, Sum()).__iadd__(value)
             self.step += 1
@@ -204,16 +210,20 @@ class Trainer:
         self.watchers.tell("on_epoch_end", self, metrics)
         if self.epoch % self.options.evaluate_every == 0 or self.epoch == self.options.epochs:
             self.engine.networks.average()
-            found = self.task.evaluate(self.engine)
+            with self._phases.within("evaluation"):
+                found = self.task.evaluate(self.engine)
             if found:
                 self.watchers.tell("on_evaluation_end", self, found)
                 metrics.update(found)
             if self.options.plateau:
                 metrics["rate"] = self.engine.rate  # so that its steps are seen among the curves
             self._judge(metrics, held_out=found)
-            self.task.sample(self.engine.nets, self.run, self.epoch)
+            with self._phases.within("samples"):
+                self.task.sample(self.engine.nets, self.run, self.epoch)
         self.metrics = metrics
         self.run.add_metrics({"epoch": self.epoch, "step": self.total_steps, **metrics})
+        self.run.add_timings(self._phases.row(self.epoch, self.engine.updating))
+        self.engine.updating = 0.0
         if self.task.finished(self.engine):
             self.stop(SETTLED)
 
@@ -269,9 +279,10 @@ class Trainer:
         meta |= {"callbacks": self.watchers.state()}
         if not name:  # the best one is not resumed from
             name, self._saved_at = f"{self.total_steps:09d}", time.monotonic()
-        path = checkpoint.save(
-            self.run.checkpoints, Checkpoint(arrays, meta), name=name, keep=self.options.keep
-        )
+        with self._phases.within("checkpoints"):
+            path = checkpoint.save(
+                self.run.checkpoints, Checkpoint(arrays, meta), name=name, keep=self.options.keep
+            )
         self.watchers.tell("on_checkpoint", self, path)
 
     def restore(self, saved: Checkpoint) -> None:
