@@ -21,7 +21,7 @@ from dope.core.errors import ConfigError, DopeError, PluginError, RunError, did_
 from dope.core.plugging.discovery import discover
 from dope.core.plugging.registry import KINDS
 from dope.core.rundir import plain
-from dope.core.terminal import commands, present
+from dope.core.terminal import commands, looking, present
 from dope.core.terminal.commandline import (
     as_json,
     best,
@@ -418,6 +418,8 @@ def predict(
 
 cli.add_command(commands.sweep)
 cli.add_command(commands.compare)
+cli.add_command(looking.report)
+cli.add_command(looking.board)
 
 
 @cli.command()
