@@ -21,6 +21,10 @@ _WHERE = {
     "sweep": "dope.core.sweeping.verbs",
     "compare": "dope.core.comparing.runs",
     "Run": "dope.core.api",
+    "report": "dope.core.reporting.page",
+    "board": "dope.core.reporting.board",
+    "CSV": "dope.core.reporting.callbacks",
+    "TensorBoard": "dope.core.reporting.callbacks",
     "Task": "dope.core.task",
     "Group": "dope.core.task",
     "Callback": "dope.core.callbacks",
@@ -29,12 +33,15 @@ _WHERE = {
 }
 __all__ = [
     "Callback",
+    "CSV",
     "DopeError",
     "Group",
     "Run",
     "Task",
     "__version__",
+    "TensorBoard",
     "compare",
+    "board",
     "evaluate",
     "hookimpl",
     "load",
@@ -42,6 +49,7 @@ __all__ = [
     "predict",
     "resume",
     "run",
+    "report",
     "sweep",
     "tasks",
 ]
@@ -55,6 +63,9 @@ if TYPE_CHECKING:
     from dope.core.sweeping.verbs import sweep
     from dope.core.task import Group, Task
 
+    from dope.core.reporting.board import board
+    from dope.core.reporting.callbacks import CSV, TensorBoard
+    from dope.core.reporting.page import report
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:

@@ -34,6 +34,7 @@ from dope.core.terminal.commandline import (
     runs_root,
     settings,
 )
+    written,
 
 if TYPE_CHECKING:
     from dope.core.api import Run
@@ -272,6 +273,7 @@ def _show_part(registry: Registry, kind: str, name: str, as_json: bool) -> None:
 @runs_root
 @as_json
 @debug
+@written
 def run(
     task: str,
     settings: tuple[str, ...],
@@ -285,6 +287,8 @@ def run(
     runs: str,
     as_json: bool,
 ) -> None:
+    tensorboard: bool,
+    as_csv: bool,
     """Train TASK and report.
 
     Options of its parts are given as KEY=VALUE, in any order: see dope show TASK.
@@ -316,23 +320,33 @@ def run(
         file=file,
         overrides=words,
         runs=runs,
+    watchers = _watchers(quiet, tensorboard, as_csv)
         contexts=contexts,
         seed=seed,
         hybridize=not no_hybridize,
-        callbacks=_watchers(quiet),
+        callbacks=watchers,
         registry=registry,
     )
-    _finish(done, as_json)
+    _finish(done, as_json, watchers)
 
 
 @cli.command()
 @on_a_run
 @quiet
-def resume(run: str, settings: tuple[str, ...], runs: str, as_json: bool, quiet: bool) -> None:
+def resume(
+    run: str,
+    settings: tuple[str, ...],
+    runs: str,
+    as_json: bool,
+    tensorboard: bool,
+    as_csv: bool,
+    quiet: bool,
+) -> None:
     """Go on with a RUN that was stopped.
 
     RUN is its folder, the end of its name, or last; it ends as if it had never stopped.
 
+@written
     \b
     Example:
       dope resume last
@@ -340,8 +354,11 @@ def resume(run: str, settings: tuple[str, ...], runs: str, as_json: bool, quiet:
     """
     from dope.core import api
 
-    done = api.resume(run, overrides=settings, runs=runs, callbacks=_watchers(quiet))
-    _finish(done, as_json)
+    if serves():
+        return
+    watchers = _watchers(quiet, tensorboard, as_csv)
+    done = api.resume(run, overrides=settings, runs=runs, callbacks=watchers)
+    _finish(done, as_json, watchers)
 
 
 @cli.command("eval")
@@ -630,28 +647,43 @@ def doctor(runs: str, as_json: bool) -> None:
 
 
 class _Notes(Callback):
-    """Say at the start what the task has to say about its data."""
+    """Say at the start what the task has to say about its data; the log keeps it."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
 
     def on_fit_start(self, trainer: Trainer) -> None:
         for note in getattr(trainer.task, "notes", []):
-            click.echo(f"note: {note}", err=True)
+            trainer.run.log(f"note: {note}")
+            if not self.quiet:
+                click.echo(f"note: {note}", err=True)
 
 
-def _watchers(quiet: bool) -> list[Callback]:
+def _watchers(quiet: bool, tensorboard: bool, as_csv: bool) -> list[Callback]:
     from dope.core.terminal.progress import progress
 
-    return [] if quiet else [_Notes(), progress()]
+    found: list[Callback] = [_Notes(quiet), *([] if quiet else [progress()])]
+    if tensorboard or as_csv:
+        from dope.core.reporting.callbacks import CSV, TensorBoard
 
 
-def _finish(done: Run, as_json: bool) -> None:
+
+def _finish(done: Run, as_json: bool, watchers: Sequence[Callback]) -> None:
     """Say what came of a run: figures, files, and last of all its folder."""
     if done.result["status"] == "interrupted":
         stopped = KeyboardInterrupt()
         vars(stopped)["run"] = done.path
         raise stopped
+        found += [TensorBoard()] if tensorboard else []
+        found += [CSV()] if as_csv else []
+    return found
     if as_json:
         echo_json({**done.result, "run": done.path})
         return
+    if not done.leads:  # another worker says it
+        return
+    for finish in filter(None, (getattr(each, "finish", None) for each in watchers)):
+        finish(done.path)
     if done.metrics:
         click.echo(present.figures(plain(done.metrics)) + "\n")
     why = f" ({done.result['stopped']})" if done.result.get("stopped") else ""

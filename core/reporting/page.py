@@ -21,7 +21,7 @@ from dope.core.plugging.discovery import discover
 from dope.core.plugging.registry import Registry
 from dope.core.reporting import pages, reading
 from dope.core.reporting.images import Picture, picture, titled
-from dope.core.reporting.reading import Record, number, options, series, text_of
+from dope.core.reporting.reading import SIGNS, Record, number, options, series, text_of
 from dope.core.rundir import DEFAULT_ROOT
 
 CHARTS = 24  # quantities that are drawn
@@ -29,7 +29,6 @@ POINTS = 1000  # of a line that are drawn
 WEIGHT = 3_200_000  # signs that all pictures take together
 STRIP = 8  # sample pictures that are shown
 TEXTS = 6  # sample texts that are shown
-SIGNS = 6000  # of a sample text that are shown
 SPLITS = ("train", "valid", "test")
 PHASES = {
     "data": "data",

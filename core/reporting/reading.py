@@ -17,6 +17,7 @@ from dope.core.errors import DopeError, RunError
 from dope.core.rundir import RunDirectory
 
 LARGEST = 8_000_000  # bytes of a text file that is read
+SIGNS = 6000  # of a sample text that are shown
 OWN = ("epoch", "step")  # columns of metrics.jsonl that are no metrics
 STATES = ("done", "running", "interrupted", "failed")
 

@@ -50,6 +50,10 @@ runs_root = click.option(
 )
 best = click.option("--best", is_flag=True, help="Take the best checkpoint, not the last.")
 quiet = click.option("--quiet", is_flag=True, help="Show no progress.")
+written = options(
+    click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard, too."),
+    click.option("--csv", "as_csv", is_flag=True, help="Write metrics.csv, too."),
+)
 profile = click.option(
     "--profile",
     default="quick",
