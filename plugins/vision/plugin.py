@@ -21,6 +21,7 @@ def register_tasks(register: Register) -> None:
         "vgg": ("classify:VeryDeep", "Classify images by blocks of small convolutions (VGG)"),
         "ssd": ("ssd:Detector", "Find objects in images: classes and boxes, in a single shot"),
         "vqa": ("vqa:Answering", "Answer questions about images"),
+        "finetune": ("finetune:FineTuning", "Fine-tune a pretrained network on other classes"),
     }
     for name, (target, summary) in shipped.items():
         register(f"vision.{name}", f"{HERE}.{target}", summary=summary)
@@ -38,6 +39,8 @@ def register_models(register: Register) -> None:
         "ssd": ("ssd_net:SSD", "Single-shot detector: default boxes on five feature maps"),
         "vqa_concat": ("vqa_concat:Concatenation", "Features of image and question side by side"),
         "vqa_bilinear": ("bilinear:Bilinear", "Compact bilinear pooling of image and question"),
+        "zoo": ("zoo:Zoo", "A network of MXNet's model zoo, its head for your classes"),
+        "small_net": ("finetune_net:SmallNet", "Blocks of convolutions, body and head apart"),
     }
     for name, (target, summary) in shipped.items():
         register(f"vision.{name}", f"{HERE}.{target}", summary=summary)
@@ -68,6 +71,10 @@ def register_datasets(register: Register) -> None:
         "pikachu": ("record:Pikachu", "1,000 rendered pikachus on photographs, to detect"),
         "vqa_scenes": ("scenes:Scenes", "Scenes of coloured shapes and questions, generated"),
         "vqa_archive": ("vqa_archive:Archive", "Features of images and questions, from .npz files"),
+        "photos": ("finetune_images:Photos", "Your own photographs for a pretrained network"),
+        "image_records": ("image_records:ImageRecords", "Your own images in MXNet's RecordIO"),
+        "hotdog": ("image_records:Hotdog", "18,141 photographs, of hot dogs or not"),
+        "glyphs": ("glyphs:Glyphs", "Letters of two made-up scripts: many, and few examples"),
     }
     for name, (target, summary) in shipped.items():
         register(f"vision.{name}", f"{HERE}.{target}", summary=summary)
