@@ -33,8 +33,8 @@ from dope.core.terminal.commandline import (
     quiet,
     runs_root,
     settings,
-)
     written,
+)
 
 if TYPE_CHECKING:
     from dope.core.api import Run
@@ -269,11 +269,11 @@ def _show_part(registry: Registry, kind: str, name: str, as_json: bool) -> None:
 @click.option("--seed", default=0, show_default=True, help="Of everything random in the run.")
 @click.option("--no-hybridize", is_flag=True, help="Do not compile the networks.")
 @click.option("--dry-run", is_flag=True, help="Print each option and its origin, then stop.")
+@written
 @quiet
 @runs_root
 @as_json
 @debug
-@written
 def run(
     task: str,
     settings: tuple[str, ...],
@@ -283,12 +283,12 @@ def run(
     seed: int,
     no_hybridize: bool,
     dry_run: bool,
+    tensorboard: bool,
+    as_csv: bool,
     quiet: bool,
     runs: str,
     as_json: bool,
 ) -> None:
-    tensorboard: bool,
-    as_csv: bool,
     """Train TASK and report.
 
     Options of its parts are given as KEY=VALUE, in any order: see dope show TASK.
@@ -314,13 +314,13 @@ def run(
         return
     from dope.core import api
 
+    watchers = _watchers(quiet, tensorboard, as_csv)
     done = api.run(
         task,
         profile=profile,
         file=file,
         overrides=words,
         runs=runs,
-    watchers = _watchers(quiet, tensorboard, as_csv)
         contexts=contexts,
         seed=seed,
         hybridize=not no_hybridize,
@@ -332,6 +332,7 @@ def run(
 
 @cli.command()
 @on_a_run
+@written
 @quiet
 def resume(
     run: str,
@@ -346,7 +347,6 @@ def resume(
 
     RUN is its folder, the end of its name, or last; it ends as if it had never stopped.
 
-@written
     \b
     Example:
       dope resume last
@@ -354,8 +354,6 @@ def resume(
     """
     from dope.core import api
 
-    if serves():
-        return
     watchers = _watchers(quiet, tensorboard, as_csv)
     done = api.resume(run, overrides=settings, runs=runs, callbacks=watchers)
     _finish(done, as_json, watchers)
@@ -666,24 +664,22 @@ def _watchers(quiet: bool, tensorboard: bool, as_csv: bool) -> list[Callback]:
     if tensorboard or as_csv:
         from dope.core.reporting.callbacks import CSV, TensorBoard
 
+        found += [TensorBoard()] if tensorboard else []
+        found += [CSV()] if as_csv else []
+    return found
 
 
 def _finish(done: Run, as_json: bool, watchers: Sequence[Callback]) -> None:
     """Say what came of a run: figures, files, and last of all its folder."""
+    for finish in filter(None, (getattr(each, "finish", None) for each in watchers)):
+        finish(done.path)
     if done.result["status"] == "interrupted":
         stopped = KeyboardInterrupt()
         vars(stopped)["run"] = done.path
         raise stopped
-        found += [TensorBoard()] if tensorboard else []
-        found += [CSV()] if as_csv else []
-    return found
     if as_json:
         echo_json({**done.result, "run": done.path})
         return
-    if not done.leads:  # another worker says it
-        return
-    for finish in filter(None, (getattr(each, "finish", None) for each in watchers)):
-        finish(done.path)
     if done.metrics:
         click.echo(present.figures(plain(done.metrics)) + "\n")
     why = f" ({done.result['stopped']})" if done.result.get("stopped") else ""
