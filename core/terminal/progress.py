@@ -85,26 +85,47 @@ class Lines(Progress):
 
 
 class Bar(Progress):
-    """A moving bar."""
+    """A moving bar; below it the last figures, the best so far, and the memory in use.
+
+    Parameters
+    ----------
+    console
+        The terminal, of rich; standard error by default.
+    """
+
+    def __init__(self, console: Any = None) -> None:
+        self.console = console
 
     def on_fit_start(self, trainer: Trainer) -> None:
         super().on_fit_start(trainer)
         from rich import progress as rich
-        from rich.console import Console
+        from rich.console import Console, Group
+        from rich.text import Text
 
-        self._bar = rich.Progress(
+        class Below(rich.Progress):
+            """A bar with lines of text below it."""
+
+            def get_renderables(self) -> Any:
+                yield self.make_tasks_table(self.tasks)
+                for task in self.tasks:
+                    lines = filter(None, (task.fields["text"], task.fields["side"]))
+                    yield Group(*(Text(f"  {each}", overflow="ellipsis") for each in lines))
+
+        self._best: Any = None
+        self._best_epoch = 0
+        self._bar = Below(
             rich.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             rich.BarColumn(bar_width=24),
             rich.TaskProgressColumn(),
             rich.TextColumn("{task.fields[rate]}"),
             rich.TimeRemainingColumn(),
-            rich.TextColumn("{task.fields[text]}"),
-            console=Console(stderr=True),
+            rich.TextColumn("left"),
+            console=self.console or Console(stderr=True),
             transient=True,
         )
         total = trainer.total_steps + trainer.steps_left
         shown: dict[str, Any] = {"epoch": "", "epochs": trainer.options.epochs}
-        shown.update(rate="", text="")
+        shown.update(rate="", text="", side="")
         self._row = self._bar.add_task("training", total=total, **shown)
         self._refresh(trainer)
         self._bar.start()
@@ -120,6 +141,19 @@ class Bar(Progress):
     def on_fit_end(self, trainer: Trainer, status: str) -> None:
         self._bar.stop()
 
+    def side(self, trainer: Trainer) -> str:
+        """The best so far and the memory: ``best valid_loss 1.25 (epoch 3)  memory 312 MB``."""
+        best = getattr(trainer, "best", None)
+        if best is not None and best != self._best:
+            self._best, self._best_epoch = best, trainer.epoch
+        said = []
+        if best is not None:
+            held = "valid_loss" if "valid_loss" in self._figures else "loss"
+            name = getattr(trainer.options, "monitor", None) or held
+            said.append(f"best {name} {best:.5g} (epoch {self._best_epoch})")
+        used = memory()
+        return "  ".join([*said, *([f"memory {used / 1e6:,.0f} MB"] if used else [])])
+
     def _refresh(self, trainer: Trainer) -> None:
         self._last = time.monotonic()
         rate = self.rate(trainer)
@@ -127,9 +161,19 @@ class Bar(Progress):
             self._row,
             completed=trainer.total_steps,
             epoch=min(trainer.epoch + 1, trainer.options.epochs),
-            rate=f"{rate:,.0f}/s" if rate else "",
+            rate=f"{rate:,.0f} examples/s" if rate else "",
             text=self.text,
+            side=self.side(trainer),
         )
+
+
+def memory() -> int:
+    """Bytes of memory that this process has in use; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", "rb") as handle:  # noqa: PTH123 (ten times a second)
+            return int(handle.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def clock(seconds: float) -> str:

@@ -9,6 +9,7 @@ import io
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from dope.core.terminal import progress
 from dope.core.terminal.progress import Bar, Lines, clock
@@ -82,12 +83,38 @@ def test_the_bar_changes_ten_times_a_second_and_shows_held_out_figures(time, tra
         trainer.total_steps += 1
         trainer.examples += 32
         bar.on_step_end(trainer)
-    assert 9 <= len(seen) <= 10 and seen[-1]["rate"] == "3,200/s"
+    assert 9 <= len(seen) <= 10 and seen[-1]["rate"] == "3,200 examples/s"
     trainer.epoch = 2
     bar.on_epoch_end(trainer, {"loss": 2})
     bar.on_evaluation_end(trainer, {"test_accuracy": 0.5})
     assert seen[-1]["text"] == "loss 2  test_accuracy 0.5" and seen[-1]["epoch"] == 2
     bar.on_fit_end(trainer, "done")
+
+
+def test_the_bar_says_the_best_so_far_and_the_memory(time, trainer):
+    screen = io.StringIO()
+    bar = Bar(Console(file=screen, force_terminal=True, width=100))
+    bar.on_fit_start(trainer)
+    trainer.epoch, trainer.total_steps, trainer.steps_left = 1, 20, 20
+    bar.on_epoch_end(trainer, {"loss": 1.0})
+    bar.on_evaluation_end(trainer, {"valid_loss": 0.5})  # the trainer judges after it
+    trainer.best = 0.5
+    time.now += 1.0
+    bar.on_step_end(trainer)
+    trainer.epoch = 2
+    bar.on_evaluation_end(trainer, {"valid_loss": 0.75})
+    assert bar.side(trainer).startswith("best valid_loss 0.5 (epoch 1)  memory ")
+    bar._bar.refresh()
+    bar.on_fit_end(trainer, "done")
+    assert "loss 1  valid_loss 0.75" in screen.getvalue()
+    assert "best valid_loss 0.5 (epoch 1)" in screen.getvalue()
+
+
+def test_memory_is_what_the_system_counts():
+    import resource
+
+    most = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert 0.2 * most < progress.memory() <= 1.02 * most
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3661, "1:01:01")])
