@@ -18,6 +18,7 @@ from dope.core.plugging.discovery import discover
 from dope.core.plugging.registry import Registry
 from dope.core.rundir import DEFAULT_ROOT, RunDirectory
 from dope.core.terminal import notebook
+from dope.core.training import teaming
 from dope.core.training.composing import callbacks as named_callbacks
 from dope.core.training.composing import compose, named, registry_with
 from dope.core.training.folding import train
@@ -50,6 +51,8 @@ class Run:
         The trained networks: a gluon block, or a mapping of names to blocks.
     registry
         Where its parts are registered.
+    leads
+        Whether this process writes the run's folder: of several workers, one does.
     """
 
     directory: RunDirectory
@@ -58,6 +61,7 @@ class Run:
     task: Any = None
     nets: Any = None
     registry: Optional[Registry] = None
+    leads: bool = True
 
     @property
     def path(self) -> Path:
@@ -178,13 +182,12 @@ def run(
     made = compose(registry, config)
     watchers = _watchers(registry, config, progress, callbacks)
     _check_contexts(contexts)
-    if folder is None:
-        directory = RunDirectory.create(runs, task_name.replace(":", "."))
-    else:
-        directory = RunDirectory.at(folder)
-    directory.write_text("config.yaml", config.to_yaml())
-    result, nets = train(registry, made, config, directory, settings, watchers, None)
-    return Run(directory, config, result, made, nets, registry)
+    with teaming.joined() as team:
+        directory = teaming.folder(team, runs, task_name.replace(":", "."), folder)
+        directory.write_text("config.yaml", config.to_yaml())
+        own = watchers if team.leads else _watchers(registry, config, False, ())
+        result, nets = train(registry, made, config, directory, settings, own, None, team)
+    return Run(directory, config, result, made, nets, registry, team.leads)
 
 
 def resume(
@@ -218,10 +221,30 @@ def resume(
         There is no such run, or it has ended and nothing is left to do.
     """
     registry = registry_with(registry or discover(), parts)
-    directory, config, settings = recall(registry, run, runs, overrides, {})
-    saved = latest(directory, required=False)
-    task = compose(registry, config)
-    watchers = _watchers(registry, config, progress, callbacks)
+    with teaming.joined() as team:
+        if team.leads:
+            directory, config, settings = recall(registry, run, runs, overrides, {})
+            saved = latest(directory, required=False)
+            team.share([config.as_dict(), settings])
+        else:
+            directory, saved = teaming.passing(), None
+            given, settings = team.share(None)
+            config = Config.from_dict(registry, given, origin="worker 0")
+        saved = teaming.checkpoint(team, saved)
+        task = compose(registry, config)
+        shown = (progress, callbacks) if team.leads else (False, ())
+        watchers = _watchers(registry, config, *shown)
+        if team.leads:
+            _insist_unfinished(directory, saved, task.options.epochs)
+        directory.write_text("config.yaml", config.to_yaml())
+        if saved is None:  # from the beginning, though an epoch may have been written down
+            directory.cut_metrics(0)
+        result, nets = train(registry, task, config, directory, settings, watchers, saved, team)
+    return Run(directory, config, result, task, nets, registry, team.leads)
+
+
+def _insist_unfinished(directory: RunDirectory, saved: Any, epochs: int) -> None:
+    """Refuse to resume a run in which nothing is left to do."""
     result = directory.read_json("result.json") or {}
     ended = saved is not None and result.get("status") == "done"
     if saved and ended and saved.meta["reason"]:
@@ -229,16 +252,11 @@ def resume(
             f"the run {directory.path} has ended by itself ({saved.meta['reason']})",
             "Start another with dope run to train differently.",
         )
-    if saved and ended and saved.meta["epoch"] >= task.options.epochs:
+    if saved and ended and saved.meta["epoch"] >= epochs:
         raise RunError(
             f"the run {directory.path} has ended",
-            f"For more epochs add trainer.epochs={2 * task.options.epochs}.",
+            f"For more epochs add trainer.epochs={2 * epochs}.",
         )
-    directory.write_text("config.yaml", config.to_yaml())
-    if saved is None:  # from the beginning, though an epoch may have been written down
-        directory.cut_metrics(0)
-    result, nets = train(registry, task, config, directory, settings, watchers, saved)
-    return Run(directory, config, result, task, nets, registry)
 
 
 def load(

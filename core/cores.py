@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import os
 
+SHARE = "DOPE_WORKERS_HERE"  # how many processes divide the cores among them
+
 
 def physical_cores() -> int:
-    """Number of physical cores this process may use (hyper-threads count once)."""
+    """Number of physical cores this process may use (hyper-threads count once).
+
+    Workers of one run on one machine have a part each: ``DOPE_WORKERS_HERE`` is their number.
+    """
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     cores = set()
     for cpu in sorted(allowed) if allowed else range(os.cpu_count() or 1):
@@ -19,4 +24,5 @@ def physical_cores() -> int:
                 cores.add(handle.read().strip())
         except OSError:
             cores.add(str(cpu))
-    return max(1, len(cores))
+    share = os.environ.get(SHARE, "")
+    return max(1, len(cores) // (int(share) if share.isdecimal() and int(share) else 1))

@@ -129,7 +129,9 @@ def batch_length(batch: Any, axis: int = 0) -> int:
     return len(first) if isinstance(first, list) else int(first.shape[axis])
 
 
-def split(batch: Any, contexts: Sequence[Any], axis: int = 0) -> list[Any]:
+def split(
+    batch: Any, contexts: Sequence[Any], axis: int = 0, *, rank: int = 0, workers: int = 1
+) -> list[Any]:
     """Cut a batch into one shard a context, as even as can be.
 
     Parameters
@@ -141,6 +143,8 @@ def split(batch: Any, contexts: Sequence[Any], axis: int = 0) -> list[Any]:
         Where the shards go.
     axis
         The axis of examples of the arrays.
+    rank, workers
+        Which of several workers this is: the shards of the others are left out.
 
     Returns
     -------
@@ -148,10 +152,11 @@ def split(batch: Any, contexts: Sequence[Any], axis: int = 0) -> list[Any]:
         One shard a context in the batch's own form; None where there are fewer examples than
         contexts.
     """
-    if len(contexts) == 1:
+    here, parts = len(contexts), len(contexts) * workers
+    if parts == 1:
         return [_moved(batch, contexts[0])]
-    n, parts = batch_length(batch, axis), len(contexts)
-    bounds = [n * i // parts for i in range(parts + 1)]
+    n = batch_length(batch, axis)
+    bounds = [n * i // parts for i in range(rank * here, (rank + 1) * here + 1)]
     return [
         _cut(batch, begin, end, context, axis) if end > begin else None
         for begin, end, context in zip(bounds, bounds[1:], contexts)

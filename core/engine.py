@@ -15,6 +15,7 @@ from dope.core.backend import mx, nd
 from dope.core.computing.graphs import Graph, Graphs
 from dope.core.computing.networks import Networks
 from dope.core.data import batch_length, cut, head, leaves, rebuild, split
+from dope.core.distributing.team import ALONE, Alone
 from dope.core.errors import DopeError
 from dope.core.metrics import Sum
 from dope.core.optimizing.updates import Updates
@@ -38,12 +39,14 @@ class Engine:
         Compile the networks, with static allocation, and the losses that say that they may be.
     accumulate
         Pieces that a batch is cut into; their gradients are added up before the one update.
+    team
+        The workers that each do their part of a batch; all are given the whole batch.
 
     Notes
     -----
     A loss is a vector over examples. Gradients are of its sum over the whole batch and are
-    divided by the number of examples at the update, so one context, two contexts, pieces and an
-    uneven last batch all give the same update.
+    divided by the number of examples at the update, so one context, two contexts, two workers,
+    pieces and an uneven last batch all give the same update.
     """
 
     def __init__(
@@ -55,12 +58,15 @@ class Engine:
         batch_axis: int = 0,
         hybridize: bool = True,
         accumulate: int = 1,
+        team: Alone = ALONE,
     ) -> None:
         self.nets, self.contexts, self.batch_axis = nets, list(contexts), batch_axis
-        self.hybridize, self.accumulate = hybridize, accumulate
+        self.hybridize, self.accumulate, self.team = hybridize, accumulate, team
         self.rate = 1.0  # what every learning rate is multiplied with just now
-        self.networks = Networks(nets, contexts, hybridize=hybridize)
-        self._updates = {name: Updates(group, self.contexts) for name, group in groups.items()}
+        self.networks = Networks(nets, contexts, hybridize=hybridize, team=team)
+        self._updates = {
+            name: Updates(group, self.contexts, team) for name, group in groups.items()
+        }
         self._graphs = Graphs(nets)
         self._imperative = False
         self.updating = 0.0  # seconds spent on reducing gradients and on updates
@@ -97,8 +103,8 @@ class Engine:
         losses: list[Any] = []
         sums: Any = None
         for number, piece in enumerate(cut(batch, pieces, self.batch_axis)):
-            shards = split(piece, self.contexts, self.batch_axis)
-            self._prepare(updates, loss, shards)
+            shards = self._shards(piece)
+            self._prepare(updates, loss, shards, piece)
             places = slice(number * len(shards), (number + 1) * len(shards))
             states = carry[places]
             vectors, found = self._forward(loss, shards, states, updates.parameters)
@@ -110,32 +116,57 @@ class Engine:
             losses += vectors
         began = perf_counter()
         updates.reduce(used)
-        updates.apply(batch, losses, _first(sums).count, self.rate)
+        updates.apply(batch, losses, batch_length(batch, self.batch_axis), self.rate)
         self.updating += perf_counter() - began
-        return sums
+        return self._shared(sums, loss, batch)
 
     def total(self, function: LossFunction, batch: Any) -> Any:
         """Sum a vector over examples, or several by name, without learning: for evaluation."""
-        shards = split(batch, self.contexts, self.batch_axis)
-        return self._forward(function, shards, [None] * len(shards), None)[1]
+        shards = self._shards(batch)
+        sums = self._forward(function, shards, [None] * len(shards), None)[1]
+        return self._shared(sums, function, batch)
 
     def gather(self, function: Callable[[Any, Any], Any], batch: Any) -> list[Any]:
         """``function(nets, shard)`` for each shard that has examples, in order.
 
-        For learning by counting and for evaluation that is no sum.
+        For learning by counting and for evaluation that is no sum; each worker does it for all.
         """
         shards = split(batch, self.contexts, self.batch_axis)
         return [function(self.nets, shard) for shard in shards if shard is not None]
 
-    def _prepare(self, updates: Updates, function: LossFunction, shards: Sequence[Any]) -> None:
+    def _shards(self, batch: Any) -> list[Any]:
+        """This worker's part of a batch, a shard for each context."""
+        rank, workers = self.team.rank, self.team.size
+        return split(batch, self.contexts, self.batch_axis, rank=rank, workers=workers)
+
+    def _shared(self, sums: Any, function: LossFunction, batch: Any) -> Any:
+        """Sums of this worker's part as what they are: parts of sums over the whole batch."""
+        if self.team.size == 1:
+            return sums
+        if sums is None:  # no example came here: what form the sums have, one tells
+            found = self._forward(function, [self._any_shard(batch)], [None], None)[1]
+            sums = _each(found, lambda each: Sum(each.total * 0))
+        n = batch_length(batch, self.batch_axis)
+        return _each(sums, lambda each: each.shared(self.team, n))
+
+    def _prepare(
+        self, updates: Updates, function: LossFunction, shards: Sequence[Any], batch: Any
+    ) -> None:
         """Before a group's first update: find the shapes left to the data, and lay it out."""
         if updates.prepared:
             return
         if any(p._data is None for p in updates.parameters):
-            first = next(shard for shard in shards if shard is not None)
+            some = (shard for shard in shards if shard is not None)
+            first = next(some, None)
+            if first is None:
+                first = self._any_shard(batch)
             if self._graph(function, first, None, 0, updates.parameters) is None:
                 function(self.nets, head(first, 1, self.batch_axis), None)
         updates.prepare()
+
+    def _any_shard(self, batch: Any) -> Any:
+        """One example of a batch on the first context, for a worker that has none of its own."""
+        return split(head(batch, 1, self.batch_axis), self.contexts[:1], self.batch_axis)[0]
 
     def _forward(
         self,

@@ -79,7 +79,8 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.task, self.engine, self.options, self.run = task, engine, options, run
-        self.seed, self.watchers = seed, Watchers(callbacks)
+        self.seed, self.watchers, self.team = seed, Watchers(callbacks), engine.team
+        self.scale = 1.0  # what several workers multiply every learning rate with
         self.epoch = self.step = self.total_steps = self.examples = self.steps_per_epoch = 0
         self.metrics: dict[str, float] = {}
         self.best: Optional[float] = None
@@ -135,26 +136,24 @@ class Trainer:
             whole = self._one_epoch()
             if whole:
                 self._end_epoch()
-            if self._signals:
+            told, due = self.team.any(self._signals > 0, self._due())
+            if told or not whole or due:
                 self.save()
+            if told or not whole:
                 return "interrupted"
-            if whole and self._due():
-                self.save()
         self.engine.settle()
         self.save()
         return "done"
 
     def _one_epoch(self) -> bool:
         """The rest of one epoch; False when interrupted, at a point to resume from."""
-        order = seed_all(self.seed, self.epoch)
+        order = self._seed(self.epoch)
         if self.step:
-            seed_all(self.seed, self.epoch, self.step)
+            self._seed(self.epoch, self.step)
         else:
             self.engine.start_epoch()
         for batch in self._phases.waiting("data", self._batches.epoch(order, self.step)):
-            self.engine.rate = self.slowed * factor(
-                self.options, self.epoch + self.step / self.steps_per_epoch, self.options.epochs
-            )
+            self.engine.rate = self.scale * self.slowed * self._schedule()
             began = perf_counter()
             sums = self.task.step(self.engine, batch)
             self._phases.add("step", perf_counter() - began)
@@ -173,16 +172,26 @@ class Trainer:
         steps = self.options.checkpoint_steps
         due = steps is not None and self.total_steps % steps == 0
         point = due or self.step % self.options.log_every == 0
-        if not point and not (self._signals and not self._random):
+        anywhere = self._signals and not self._random and self.team.size == 1
+        if not point and not anywhere:
             return True
         self._means()
-        if self._signals and not self.engine.carries:
+        told, late, carries = self.team.any(self._signals > 0, self._late(), self.engine.carries)
+        if told and not carries:
             return False
         if self._random:
-            seed_all(self.seed, self.epoch, self.step)
-        if (due or self._late()) and not self.engine.carries:
+            self._seed(self.epoch, self.step)
+        if (due or late) and not carries:
             self.save()
         return True
+
+    def _seed(self, *key: int) -> Any:
+        return seed_all(self.seed, *key, worker=self.team.rank)
+
+    def _schedule(self) -> float:
+        """The schedule's factor of the learning rate just now."""
+        moment = self.epoch + self.step / self.steps_per_epoch
+        return factor(self.options, moment, self.options.epochs)
 
     @property
     def _random(self) -> bool:
@@ -208,7 +217,11 @@ class Trainer:
         self._sums, self.step = {}, 0
         self.epoch += 1
         self.watchers.tell("on_epoch_end", self, metrics)
-        if self.epoch % self.options.evaluate_every == 0 or self.epoch == self.options.epochs:
+        found: dict[str, float] = {}
+        evaluates = (
+            self.epoch % self.options.evaluate_every == 0 or self.epoch == self.options.epochs
+        )
+        if evaluates:
             self.engine.networks.average()
             with self._phases.within("evaluation"):
                 found = self.task.evaluate(self.engine)
@@ -217,6 +230,8 @@ class Trainer:
                 metrics.update(found)
             if self.options.plateau:
                 metrics["rate"] = self.engine.rate  # so that its steps are seen among the curves
+        metrics, found, self.reason = self.team.share([metrics, found, self.reason])
+        if evaluates:
             self._judge(metrics, held_out=found)
             with self._phases.within("samples"):
                 self.task.sample(self.engine.nets, self.run, self.epoch)
@@ -224,7 +239,7 @@ class Trainer:
         self.run.add_metrics({"epoch": self.epoch, "step": self.total_steps, **metrics})
         self.run.add_timings(self._phases.row(self.epoch, self.engine.updating))
         self.engine.updating = 0.0
-        if self.task.finished(self.engine):
+        if self.team.share(self.task.finished(self.engine)):
             self.stop(SETTLED)
 
     def _means(self) -> dict[str, float]:
@@ -279,6 +294,8 @@ class Trainer:
         meta |= {"callbacks": self.watchers.state()}
         if not name:  # the best one is not resumed from
             name, self._saved_at = f"{self.total_steps:09d}", time.monotonic()
+        if not self.team.leads:
+            return
         with self._phases.within("checkpoints"):
             path = checkpoint.save(
                 self.run.checkpoints, Checkpoint(arrays, meta), name=name, keep=self.options.keep

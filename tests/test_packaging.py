@@ -29,6 +29,9 @@ HEAVY = ("mxnet", "numpy", "matplotlib")
 # These may import the heavy ones at their top; all else in core, and what registers, may not.
 MAY_BE_HEAVY = {
     *("backend", "data", "engine", "folds", "metrics", "pictures", "plots", "task", "trainer"),
+    *("exporting.converters", "exporting.elsewhere", "exporting.onnx_format"),
+    *("exporting.tracing", "exporting.writing"),
+    *("distributing.serving", "distributing.team", "distributing.wire"),
     *("comparing.plots", "computing.bound", "computing.graphs", "computing.networks"),
     *("optimizing.inplace", "optimizing.places", "optimizing.quasi_newton", "optimizing.updates"),
     *("training.checkpoint", "training.fitting", "training.misfits"),

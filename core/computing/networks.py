@@ -11,6 +11,7 @@ from typing import Any, Optional
 import numpy as np
 
 from dope.core.backend import nd
+from dope.core.distributing.team import ALONE, Alone
 from dope.core.errors import RunError
 from dope.core.task import blocks, parameters
 
@@ -26,10 +27,14 @@ class Networks:
         Each gets a copy of all parameters.
     hybridize
         Compile the networks, with static allocation.
+    team
+        The workers that have these networks.
     """
 
-    def __init__(self, nets: Any, contexts: Sequence[Any], *, hybridize: bool = True) -> None:
-        self.contexts = list(contexts)
+    def __init__(
+        self, nets: Any, contexts: Sequence[Any], *, hybridize: bool = True, team: Alone = ALONE
+    ) -> None:
+        self.contexts, self.team = list(contexts), team
         for net in blocks(nets).values():
             if hybridize:
                 net.hybridize(static_alloc=True, static_shape=True)
@@ -63,30 +68,40 @@ class Networks:
     def average(self) -> None:
         """Give all contexts the mean of what each has counted on its own.
 
-        Moving averages of batch normalization, say: every context sees its own shards only. To
-        be called before the networks are evaluated or taken away.
+        Moving averages of batch normalization, say: every context of every worker sees its own
+        shards only. To be called before the networks are evaluated or taken away.
         """
         for parameter in self._counted():
             copies = parameter.list_data()
             total = nd.add_n(*(copy.as_in_context(copies[0].context) for copy in copies))
-            mean = total / len(copies)
+            if self.team.size > 1:
+                every = self.team.gather(total.asnumpy())
+                total = nd.array(every.sum(axis=0), ctx=total.context, dtype=total.dtype)
+            mean = total / (len(copies) * self.team.size)
             for copy in copies:
                 mean.copyto(copy)
 
     def _counted(self) -> list[Any]:
         """Parameters that are not learned and may differ from context to context."""
-        if len(self.contexts) == 1:
+        if len(self.contexts) * self.team.size == 1:
             return []
         return [p for _, p in self.named() if p.grad_req == "null" and p._data is not None]
 
     def state(self) -> dict[str, np.ndarray]:
-        """All parameters; of those that differ from context to context, each context's own."""
+        """All parameters; of those that differ from context to context, each context's own.
+
+        The contexts of all workers count, in order; all workers must ask for it.
+        """
         counted = {id(p) for p in self._counted()}
         arrays = {}
         for key, p in self.named():
-            for i, copy in enumerate(p.list_data() if p._data is not None else []):
-                if i == 0 or id(p) in counted:
-                    arrays[f"context/{i}/{key}" if i else f"parameter/{key}"] = copy.asnumpy()
+            if p._data is None:
+                continue
+            copies = [copy.asnumpy() for copy in p.list_data()]
+            if id(p) in counted:
+                copies = list(np.concatenate(self.team.gather(np.stack(copies))))
+            for i, copy in enumerate(copies if id(p) in counted else copies[:1]):
+                arrays[f"context/{i}/{key}" if i else f"parameter/{key}"] = copy
         return arrays
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -114,7 +129,8 @@ class Networks:
             own = [value]
             while f"context/{len(own)}/{key}" in arrays:
                 own.append(arrays[f"context/{len(own)}/{key}"])
-            if len(own) != len(self.contexts):  # of learned parameters all copies are equal
-                own = [np.mean(own, axis=0, dtype=value.dtype)] * len(self.contexts)
-            for copy, each in zip(parameter.list_data(), own):
+            here, everywhere = len(self.contexts), len(self.contexts) * self.team.size
+            if len(own) != everywhere:  # of learned parameters all copies are equal
+                own = [np.mean(own, axis=0, dtype=value.dtype)] * everywhere
+            for copy, each in zip(parameter.list_data(), own[here * self.team.rank :]):
                 copy[:] = nd.array(each, ctx=copy.context, dtype=value.dtype)

@@ -36,7 +36,8 @@ class TrainerOptions:
     epochs
         Passes over the training data.
     batch_size
-        Examples per step, over all contexts; null is the task's own size, or all at once.
+        Examples per step, over all contexts of a worker; null is the task's own size, or all at
+        once.
     accumulate
         Pieces that a batch is cut into, worked through one after the other; their gradients are
         added before the one update. The update is the same, the memory less.
@@ -77,6 +78,12 @@ class TrainerOptions:
         Whether the smaller or the larger monitor is better. auto: larger for names that end in
         accuracy, f1, auc, recall, precision, ndcg, map, pearson, spearman or r (and so recall@10),
         else smaller.
+    rate_scaling
+        What several workers multiply every learning rate with, as their batches are together
+        larger: none, sqrt or linear (of their number).
+    compression
+        Threshold of two-bit compression of gradients between workers: each entry is sent as
+        minus this, 0 or this, the rest is kept for the next step. null sends them whole.
     callbacks
         Callbacks that are told of the run's events, in this order: names, or mappings of a name
         and options. On the command line, options are trainer.callbacks.NAME.option=value.
@@ -114,6 +121,8 @@ class TrainerOptions:
         plateau: Optional[float] = None,
         monitor: Optional[str] = None,
         mode: Literal["auto", "min", "max"] = "auto",
+        rate_scaling: Literal["none", "sqrt", "linear"] = "none",
+        compression: Optional[float] = None,
         callbacks: List[Union[str, Dict[str, Any]]] = [],  # noqa: B006 - likewise
     ) -> None:
         self.epochs, self.batch_size, self.accumulate = epochs, batch_size, accumulate
@@ -122,7 +131,7 @@ class TrainerOptions:
         self.log_every, self.checkpoint_every, self.keep = log_every, checkpoint_every, keep
         self.evaluate_every, self.patience, self.plateau = evaluate_every, patience, plateau
         self.monitor, self.mode, self.callbacks = monitor, mode, list(callbacks)
-        self.folds = folds
+        self.folds, self.rate_scaling, self.compression = folds, rate_scaling, compression
         self._check_ranges()
         self._check_schedule()
         self.checkpoint_epochs: Optional[int] = None
@@ -150,7 +159,9 @@ class TrainerOptions:
         for name in ("batch_size", "patience"):
             value = getattr(self, name)
             insist(value is None or value >= 1, name, "at least 1")
-        insist(self.clip is None or self.clip > 0, "clip", "above 0")
+        for name in ("clip", "compression"):
+            value = getattr(self, name)
+            insist(value is None or value > 0, name, "above 0")
         insist(0 < self.decay <= 1, "decay", "above 0 and at most 1")
         insist(self.plateau is None or 0 < self.plateau < 1, "plateau", "above 0 and below 1")
         insist(0 <= self.final <= 1, "final", "between 0 and 1")

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from dope.core.backend import mx, nd
-from dope.core.data import leaves, rebuild
-from dope.core.errors import RunError
+from dope.core.data import batch_length, leaves, rebuild
+from dope.core.distributing.team import ALONE, Alone
+from dope.core.errors import DopeError, RunError
 from dope.core.optimizing import inplace
 from dope.core.optimizing.places import Place, Row, rows
 from dope.core.optimizing.quasi_newton import BatchedBFGS
@@ -28,12 +29,12 @@ def make_optimizer(name: str, options: Mapping[str, Any]) -> Any:
 class Updates:
     """A group's parameters, and one optimizer with its states for each context.
 
-    Every context makes the same update from the same reduced gradient, so the copies of a
-    parameter never differ.
+    Every context of every worker makes the same update from the same reduced gradient, so the
+    copies of a parameter never differ.
     """
 
-    def __init__(self, group: Group, contexts: Sequence[Any]) -> None:
-        self.clip, self.contexts = group.clip, list(contexts)
+    def __init__(self, group: Group, contexts: Sequence[Any], team: Alone = ALONE) -> None:
+        self.clip, self.contexts, self.team = group.clip, list(contexts), team
         found = {id(p): p for net in group.nets for p in net.collect_params().values()}
         self.parameters = [p for p in found.values() if p.grad_req != "null"]
         self.optimizers = [make_optimizer(group.optimizer, group.options) for _ in contexts]
@@ -52,6 +53,7 @@ class Updates:
         """Make the optimizer's states; all parameters must have their shapes by now."""
         if self.prepared:
             return
+        self._start_equal()
         for i, optimizer in enumerate(self.optimizers):
             places = []
             for j, p in enumerate(self.parameters):
@@ -61,6 +63,18 @@ class Updates:
             self._places.append(places)
             self._rows.append(rows(places))
         self.prepared = True
+
+    def _start_equal(self) -> None:
+        """Give all workers the parameters that the first has drawn."""
+        if self.team.size > 1:
+            self._spread([p.list_data() for p in self.parameters])
+
+    def _spread(self, parameters: Sequence[Sequence[Any]]) -> None:
+        """Make all copies of each parameter, on all workers, that of the first."""
+        self.team.spread([copies[0] for copies in parameters])
+        for copies in parameters:
+            for copy in copies[1:]:
+                copies[0].copyto(copy)
 
     def collect(self, used: Sequence[bool]) -> None:
         """Add the gradients of one piece of a batch up; a context without examples adds none."""
@@ -72,7 +86,10 @@ class Updates:
                     total += place.grad
 
     def reduce(self, used: Sequence[bool]) -> None:
-        """Sum gradients over contexts. One that had no example counts as zero, not as its last."""
+        """Sum gradients over contexts and workers.
+
+        One that had no example counts as zero, not as its last.
+        """
         for i, (places, filled) in enumerate(zip(self._places, used)):
             for j, place in enumerate(places):
                 if self._pieces:
@@ -80,12 +97,14 @@ class Updates:
                 elif not filled:
                     place.grad[:] = 0
         self._pieces = []
-        for copies in zip(*self._places) if len(self.contexts) > 1 else ():
-            total = copies[0].grad.copy()
+        several = len(self.contexts) > 1
+        for copies in zip(*self._places) if several else ():
             for place in copies[1:]:
-                total += place.grad.as_in_context(total.context)
-            for place in copies:
-                total.copyto(place.grad)
+                copies[0].grad[:] += place.grad.as_in_context(copies[0].grad.context)
+        self.team.reduce([place.grad for place in self._first])
+        for copies in zip(*self._places) if several else ():
+            for place in copies[1:]:
+                copies[0].grad.copyto(place.grad)
 
     def apply(self, batch: Any, losses: Sequence[Any], n: int, factor: float = 1.0) -> None:
         """Update from the reduced gradients of a sum over the ``n`` examples of a batch.
@@ -107,12 +126,31 @@ class Updates:
             if self.clip is not None:
                 _clip([place.grad for place in places], self.clip * n)
             if hasattr(optimizer, "look"):
-                optimizer.look(batch[0].as_in_context(context), _gathered(losses, context))
-            if self.random and i:
-                for place, first in zip(places, self._places[0]):
-                    first.weight.copyto(place.weight)  # its noise must be the same everywhere
-                continue
-            self._step(i)
+                optimizer.look(
+                    batch[0].as_in_context(context), self._of_all(losses, context, batch)
+                )
+            if not (self.random and i):
+                self._step(i)
+        if self.random:  # its noise must be the same everywhere
+            self._spread([[place.weight for place in copies] for copies in zip(*self._places)])
+
+    def _of_all(self, losses: Sequence[Any], context: Any, batch: Any) -> Any:
+        """The losses of all examples of a batch from those of this worker's shards."""
+        parts = [each.detach().as_in_context(context) for each in losses if each is not None]
+        if self.team.size == 1:
+            return parts[0] if len(parts) == 1 else nd.concat(*parts, dim=0)
+        n, rank, size = batch_length(batch), self.team.rank, self.team.size
+        every = np.zeros(n, self._first[0].weight.dtype)
+        own = every[n * rank // size : n * (rank + 1) // size]
+        if len(losses) != len(self.contexts):
+            raise DopeError(
+                "this optimizer looks at losses, and cannot be with several workers and accumulate",
+                "Leave trainer.accumulate at 1.",
+            )
+        if parts:
+            own[:] = np.concatenate([part.asnumpy() for part in parts])
+        every = self.team.gather(every).sum(axis=0)
+        return nd.array(every, ctx=context, dtype=every.dtype)
 
     def _step(self, i: int) -> None:
         """One update of all parameters of a context: in NumPy, or by MXNet's operators."""
@@ -186,11 +224,6 @@ class Updates:
                             "It is of another optimizer or model: start a new run.",
                         )
                     array[:] = nd.array(value, ctx=array.context, dtype=value.dtype)
-
-
-def _gathered(losses: Sequence[Any], context: Any) -> Any:
-    parts = [each.detach().as_in_context(context) for each in losses if each is not None]
-    return parts[0] if len(parts) == 1 else nd.concat(*parts, dim=0)
 
 
 def _clip(grads: Sequence[Any], limit: float) -> None:

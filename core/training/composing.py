@@ -17,6 +17,7 @@ from dope.core.plugging.registry import KINDS, Entry, Registry
 
 if TYPE_CHECKING:
     from dope.core.callbacks import Callback
+    from dope.core.distributing.team import Alone
     from dope.core.engine import Engine
     from dope.core.task import Task
 
@@ -79,7 +80,7 @@ def callbacks(registry: Registry, config: Config) -> list[Callback]:
     return made
 
 
-def engine(task: Task, settings: Mapping[str, Any]) -> Engine:
+def engine(task: Task, settings: Mapping[str, Any], team: Optional[Alone] = None) -> Engine:
     """The networks of a task, its data read, on their contexts.
 
     Parameters
@@ -89,6 +90,8 @@ def engine(task: Task, settings: Mapping[str, Any]) -> Engine:
     settings
         ``contexts``, ``seed`` and ``hybridize`` of the run, and of a fold ``fold``: its number,
         the number of folds, and the seed that they are drawn with.
+    team
+        The workers that train together; default none but this one.
 
     Raises
     ------
@@ -96,6 +99,7 @@ def engine(task: Task, settings: Mapping[str, Any]) -> Engine:
         Data set, model and task do not fit each other.
     """
     from dope.core import backend
+    from dope.core.distributing.team import ALONE
     from dope.core.engine import Engine
     from dope.core.folds import fold
     from dope.core.training.misfits import meeting
@@ -115,6 +119,7 @@ def engine(task: Task, settings: Mapping[str, Any]) -> Engine:
         batch_axis=task.batch_axis,
         hybridize=settings["hybridize"],
         accumulate=task.options.accumulate,
+        team=team or ALONE,
     )
 
 

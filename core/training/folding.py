@@ -16,6 +16,7 @@ from dope.core.training import composing, running
 if TYPE_CHECKING:
     from dope.core.callbacks import Callback
     from dope.core.configuring.config import Config
+    from dope.core.distributing.team import Alone
     from dope.core.plugging.registry import Registry
     from dope.core.task import Task
     from dope.core.training.checkpoint import Checkpoint
@@ -29,6 +30,7 @@ def train(
     settings: Mapping[str, Any],
     watchers: Callable[[], Sequence[Callback]],
     saved: Optional[Checkpoint],
+    team: Alone,
 ) -> tuple[dict[str, Any], Any]:
     """As `running.train`, after the folds where ``trainer.folds`` asks for some.
 
@@ -38,16 +40,17 @@ def train(
 
     Parameters
     ----------
-    registry, task, config, directory, settings, saved
-        Those of the run.
+    registry, task, config, directory, settings, saved, team
+        Those of the run. Several workers have no folds.
     watchers
         Makes the callbacks of one fold, and of the last training.
     """
     folds: dict[str, dict[str, Any]] = {}
-    if task.options.folds > 1:  # whoever resumes a run that was killed has to know its seed
+    several = task.options.folds > 1 and team.size == 1  # what they cannot, they refuse later
+    if several:  # whoever resumes a run that was killed has to know its seed
         begun = {"task": config.task, "status": "running", "settings": dict(settings)}
         directory.write_json("result.json", {**begun, "metrics": {}})
-    for number in range(1, task.options.folds + 1) if task.options.folds > 1 else ():
+    for number in range(1, task.options.folds + 1) if several else ():
         own = RunDirectory.at(directory.path / "folds" / str(number))
         result = own.read_json("result.json") or {}
         if result.get("status") != "done":
@@ -58,7 +61,7 @@ def train(
             return whole, None
         folds[str(number)] = result["metrics"]
     more = {"folds": summary(folds)} if folds else {}
-    return running.train(task, config, directory, settings, watchers(), saved, more)
+    return running.train(task, config, directory, settings, watchers(), saved, more, team)
 
 
 def summary(folds: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:

@@ -18,10 +18,11 @@ from dope.core.configuring.values import read_yaml
 from dope.core.errors import DopeError, RunError
 from dope.core.plugging.registry import Registry
 from dope.core.rundir import RunDirectory
-from dope.core.training import composing
+from dope.core.training import composing, teaming
 
 if TYPE_CHECKING:
     from dope.core.callbacks import Callback
+    from dope.core.distributing.team import Alone
     from dope.core.engine import Engine
     from dope.core.task import Task
     from dope.core.training.checkpoint import Checkpoint
@@ -128,11 +129,14 @@ def train(
     callbacks: Sequence[Callback],
     saved: Optional[Checkpoint],
     more: Optional[Mapping[str, Any]] = None,
+    team: Optional[Alone] = None,
 ) -> tuple[dict[str, Any], Any]:
     """Train to the end and write it down: what stands in ``result.json``, and the networks.
 
-    ``more`` are figures that are known already.
+    ``more`` are figures that are known already; ``team`` are the workers that train together.
     """
+    from dope.core.backend import contexts
+    from dope.core.distributing.team import ALONE
     from dope.core.trainer import Trainer
 
     began = time.time()
@@ -146,11 +150,18 @@ def train(
     }
     directory.write_json("result.json", result)
     try:
-        engine = composing.engine(task, settings)
+        team = team or ALONE
+        team.on_loss(lambda reason: _lost(directory, result, reason, began))
+        count = len(contexts(settings["contexts"]))
+        scale = teaming.prepare(team, task, directory, count)
+        engine = composing.engine(task, settings, team)
         result["environment"] = _environment()  # with the threads that this task takes
+        _log_contexts(directory, settings["contexts"])
+        result["workers"] = team.size
         trainer = Trainer(
             task, engine, task.options, directory, seed=settings["seed"], callbacks=callbacks
         )
+        trainer.scale = scale
         if saved is not None:
             trainer.restore(saved)
             directory.log(f"resumed after step {trainer.total_steps}")
@@ -164,6 +175,20 @@ def train(
         result["seconds"] = round(time.time() - began, 3)
         _write_result(directory, result)
     return result, engine.nets
+
+
+def _lost(directory: RunDirectory, result: dict[str, Any], reason: str, began: float) -> None:
+    """Write down why a worker had to end without its team."""
+    seconds = round(time.time() - began, 3)
+    result |= {"status": "failed", "error": reason, "seconds": seconds}
+    _write_result(directory, result)
+
+
+def _log_contexts(directory: RunDirectory, text: str) -> None:
+    from dope.core import backend
+
+    if text.strip() == "auto" and backend.note_on_auto():
+        directory.log(f"note: {backend.note_on_auto()}")
 
 
 def _fit(trainer: Any, result: dict[str, Any], name: str, more: Mapping[str, Any]) -> None:

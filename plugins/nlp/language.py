@@ -14,6 +14,7 @@ import numpy as np
 
 from dope.core.backend import nd
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import Exported, Input
 from dope.core.metrics import Sum
 from dope.core.rundir import RunDirectory
 from dope.core.task import Task, compiled
@@ -113,7 +114,7 @@ class LanguageTask(Task):
         if hasattr(engine.nets, "unroll"):
             engine.nets.unroll(steps)
         found = engine.minimize("main", self.loss, batch)
-        return {key: Sum(each.total * steps, each.count * steps) for key, each in found.items()}
+        return {key: each.times(steps) for key, each in found.items()}
 
     def evaluate(self, engine: Any) -> dict[str, float]:
         """Nats, and what follows from them, of all held-out characters or words."""
@@ -161,6 +162,42 @@ class LanguageTask(Task):
         new = list(itertools.islice(drawn, self.length))
         text = self.dataset.decode(new, prefix)
         return text if self.level == "char" else text.strip()
+
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """What was read and states to logits of what comes next, and the states to go on with."""
+        unrolled = getattr(nets, "scratch", False)  # one graph then serves one length only
+        T, N = (1 if unrolled else 4), 3
+        if unrolled:
+            nets.unroll(T)
+        ids = np.arange(T * N, dtype=np.float32).reshape(T, N) % len(self.dataset.vocabulary)
+        free = {1: "n"} if unrolled else {0: "t", 1: "n"}
+        read = Input("read", ids, f"numbers of {self.unit}; times, texts", free)
+        rng = np.random.default_rng(0)
+        states = [
+            Input(
+                f"state{i}",
+                rng.uniform(-0.5, 0.5, state.shape).astype(np.float32),
+                "of a layer: zeros at the beginning of a text, then what came out before",
+                {1: "n"},
+            )
+            for i, state in enumerate(nets.begin(nd.array(ids)), 1)
+        ]
+
+        def following(x: Any, *before: Any) -> list[Any]:
+            logits, after = nets(x, list(before))[:2]
+            return [logits, *after]
+
+        after = {f"{each.name}_after": "the state to go on with" for each in states}
+        return [
+            Exported(
+                [nets],
+                following,
+                [read, *states],
+                {"logits": f"of each of the {self.unit}; texts, times, vocabulary", **after},
+                about=f"Predicts the next of the {self.unit}.",
+                facts={"vocabulary": list(self.dataset.vocabulary)},
+            )
+        ]
 
     def predict(
         self,
