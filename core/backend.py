@@ -6,65 +6,45 @@ what must stay light (listing, configuration) never imports it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
-import importlib.util
 import os
 import re
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from typing import Any, Optional
 
 import numpy as np
 
 from dope.core.cores import physical_cores as physical_cores
+from dope.core.cuda import driver as nvidia
+from dope.core.cuda.builds import check_installation, is_for_gpus
+from dope.core.cuda.libraries import preload
 from dope.core.errors import BackendError, ConfigError
 
-DISTRIBUTIONS = ("mxnet", "mxnet-cu112", "mxnet-cu110", "mxnet-cu102", "mxnet-cu101")
+
+def _prepare_driver() -> Optional[nvidia.Driver]:
+    """Ask the driver for its cards and load CUDA's libraries; None for the CPU build."""
+    if not is_for_gpus(distribution):
+        return None
+    driver = nvidia.ask()
+    driver.require(distribution)
+    preload(distribution)
+    return driver
 
 
-def installed_distributions() -> dict[str, str]:
-    """MXNet distributions that are installed, as name to version."""
-    found = {}
-    for name in DISTRIBUTIONS:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-def check_installation() -> str:
-    """The name of the one installed MXNet distribution.
-
-    Raises
-    ------
-    BackendError
-        None is installed, or two share the module ``mxnet``, or its files are gone.
-    """
-    found = list(installed_distributions())
-    if len(found) > 1:
-        raise BackendError(
-            f"two builds of MXNet are installed ({', '.join(found)}) and overwrite each other",
-            f"Run: pip uninstall -y {' '.join(found)} && pip install 'dope[cpu]'",
-        )
-    if importlib.util.find_spec("mxnet") is None:
-        if found:
-            raise BackendError(
-                f"{found[0]} is installed but its files are gone",
-                f"Run: pip install --force-reinstall --no-deps {found[0]}==1.9.1",
-            )
-        raise BackendError("MXNet is not installed", "Run: pip install 'dope[cpu]'")
-    return found[0] if found else "mxnet"
-
-
-def _choose_environment(distribution: str) -> dict[str, str]:
+def _choose_environment() -> dict[str, str]:
     """Thread and engine settings; what the user has set wins (docs/performance.md)."""
     chosen = {"OMP_NUM_THREADS": str(physical_cores()), "MXNET_SUBGRAPH_VERBOSE": "0"}
     # The threaded engine hands each operator to another thread, whose OpenMP team then fights
     # the main thread: on CPU alone the synchronous engine is 1.2 to 1.8 times faster.
-    if "-cu" not in distribution:
+    if driver is None or not driver.usable(distribution):
         chosen["MXNET_ENGINE_TYPE"] = "NaiveEngine"
+    elif driver.cuda and driver.cuda < nvidia.FUSION_NEEDS:
+        chosen["MXNET_USE_FUSION"] = "0"
     for key, value in chosen.items():
         os.environ.setdefault(key, value)
     chosen.setdefault("MXNET_ENGINE_TYPE", "ThreadedEnginePerDevice")
@@ -131,9 +111,13 @@ def operator_threads() -> int:
 
 _threads_are_ours = "OMP_NUM_THREADS" not in os.environ
 distribution = check_installation()
-environment = _choose_environment(distribution)
+driver = _prepare_driver()
+environment = _choose_environment()
 mx = _import_mxnet()
 nd = mx.nd
+if driver is not None and environment["MXNET_ENGINE_TYPE"] == "NaiveEngine":
+    # At the very end the CUDA build's synchronous engine says "Engine shutdown".
+    atexit.register(os.dup2, os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def synchronous(context: Any) -> bool:
@@ -228,19 +212,60 @@ class HostView:
         return self._view
 
 
+def _usable_gpus() -> list[int]:
+    """Numbers of the GPUs that may be used; MXNet is asked only where it is its own build."""
+    if driver is None:
+        return list(range(mx.context.num_gpus()))
+    return driver.usable(distribution)
+
+
+def note_on_auto() -> str:
+    """What ``auto`` stands for where a CUDA build leaves GPUs out or finds none, and why.
+
+    Empty where there is nothing to say.
+    """
+    why = "" if driver is None else driver.left_out(distribution)
+    return f"--contexts auto is {','.join(map(str, _automatic()))}: {why}" if why else ""
+
+
+def _automatic() -> list[Any]:
+    return [mx.gpu(i) for i in _usable_gpus()] or [mx.cpu(0)]
+
+
+_said: set[str] = set()  # once a process is enough
+
+
+def _refusal(index: int, gpus: list[int]) -> ConfigError:
+    """Why ``gpu(index)`` cannot be used."""
+    if driver is not None:
+        why = driver.refusal(distribution, index)
+        hint = "Try --contexts auto. See also: dope doctor"
+    elif gpus:  # a build of one's own
+        why, hint = f"MXNet finds {len(gpus)}", "Try --contexts auto."
+    else:
+        why = f"this is the CPU build of MXNet ({distribution})"
+        hint = "Try --contexts auto. For a GPU see docs/gpu.md."
+    return ConfigError(f"--contexts: gpu({index}) cannot be used: {why}", hint)
+
+
 def contexts(text: str = "auto") -> list[Any]:
     """MXNet contexts from text such as ``cpu(0),cpu(1)``, ``gpu(0)`` or ``auto``.
 
-    ``auto`` means all GPUs, or ``cpu(0)`` where there is none.
+    ``auto`` means all GPUs that this build can use, or ``cpu(0)`` where there is none. If a CUDA
+    build leaves cards out, or finds none, that is said once on standard error.
 
     Raises
     ------
     ConfigError
-        The text is not a list of contexts, or one is named twice, or a GPU is not there.
+        The text is not a list of contexts, or one is named twice, or a GPU cannot be used.
     """
-    gpus = mx.context.num_gpus()
     if text.strip() == "auto":
-        return [mx.gpu(i) for i in range(gpus)] or [mx.cpu(0)]
+        note = note_on_auto()
+        if note and note not in _said:
+            _said.add(note)
+            print(f"note: {note}", file=sys.stderr, flush=True)
+        return _automatic()
+    gpus = _usable_gpus()
     found = []
     for word in re.split(r"\s*,\s*", text.strip()):
         match = re.fullmatch(r"(cpu|gpu)(?:\((\d+)\))?", word)
@@ -249,10 +274,8 @@ def contexts(text: str = "auto") -> list[Any]:
                 f"--contexts: '{word}' is not a context", "Write cpu(0),cpu(1) or gpu(0) or auto."
             )
         kind, index = match[1], int(match[2] or 0)
-        if kind == "gpu" and index >= gpus:
-            raise ConfigError(
-                f"--contexts: gpu({index}) is not there ({gpus} found)", "Try --contexts auto."
-            )
+        if kind == "gpu" and index not in gpus:
+            raise _refusal(index, gpus)
         found.append(getattr(mx, kind)(index))
     if len(set(found)) < len(found):
         raise ConfigError(f"--contexts: a context is named twice in '{text}'", "Name each once.")
@@ -261,6 +284,9 @@ def contexts(text: str = "auto") -> list[Any]:
 
 def seed(*key: int) -> np.random.Generator:
     """Seed MXNet and NumPy's global generator from a key such as (seed, epoch, step).
+
+    Worker k of several draws its own numbers from MXNet (dropout must not be the same for all
+    parts of a batch), and the same as the others from NumPy (the order of the examples must be).
 
     MXNet's generator state cannot be read back, so a run is seeded anew at every point where
     a checkpoint can be taken: resuming from there continues with the same numbers.
