@@ -21,7 +21,7 @@ from dope.core.errors import ConfigError, DopeError, PluginError, RunError, did_
 from dope.core.plugging.discovery import discover
 from dope.core.plugging.registry import KINDS
 from dope.core.rundir import plain
-from dope.core.terminal import commands, looking, present
+from dope.core.terminal import commands, exporting, launching, looking, present
 from dope.core.terminal.commandline import (
     as_json,
     best,
@@ -205,6 +205,7 @@ def show(task: str, kind: Optional[str], profile: str, schema: bool, as_json: bo
     from dope.core.configuring.asking import describe_questions
     from dope.core.configuring.config import describe, json_schema, kind_of
     from dope.core.configuring.signature import signature
+    from dope.core.exporting.declaring import reasons
 
     registry = discover()
     kind = kind or kind_of(registry, task)
@@ -222,7 +223,8 @@ def show(task: str, kind: Optional[str], profile: str, schema: bool, as_json: bo
     if as_json:
         made = {"task": task, "summary": about, "profiles": profiles, "profile": profile}
         options = {"options": [row._asdict() for row in rows]}
-        echo_json({**made, **options, "predict": [row._asdict() for row in asked]})
+        told = {"predict": [row._asdict() for row in asked], "export": reasons(registry, task)}
+        echo_json({**made, **options, **told})
         return
     click.echo(f"{task}: {about}\n")
     lines = [
@@ -235,6 +237,7 @@ def show(task: str, kind: Optional[str], profile: str, schema: bool, as_json: bo
             "\n" + present.table(lines, head=("of dope predict", "type", "default", "meaning"))
         )
     click.echo(f"\nProfiles: {', '.join(profiles)} (shown: {profile})")
+    click.echo(exporting.formats(reasons(registry, task)))
     larger = "book" if "book" in profiles else "quick"
     click.echo(f"Example:  dope run {task} --profile {larger} trainer.epochs=5")
 
@@ -313,7 +316,10 @@ def run(
             click.echo(present.with_origins(sections, config.origins))
         return
     from dope.core import api
+    from dope.core.distributing.launching import serves
 
+    if serves():
+        return
     watchers = _watchers(quiet, tensorboard, as_csv)
     done = api.run(
         task,
@@ -353,7 +359,10 @@ def resume(
       dope resume last trainer.epochs=200
     """
     from dope.core import api
+    from dope.core.distributing.launching import serves
 
+    if serves():
+        return
     watchers = _watchers(quiet, tensorboard, as_csv)
     done = api.resume(run, overrides=settings, runs=runs, callbacks=watchers)
     _finish(done, as_json, watchers)
@@ -433,6 +442,8 @@ def predict(
 
 cli.add_command(commands.sweep)
 cli.add_command(commands.compare)
+cli.add_command(launching.launch)
+cli.add_command(exporting.export)
 cli.add_command(looking.report)
 cli.add_command(looking.board)
 
@@ -671,6 +682,8 @@ def _watchers(quiet: bool, tensorboard: bool, as_csv: bool) -> list[Callback]:
 
 def _finish(done: Run, as_json: bool, watchers: Sequence[Callback]) -> None:
     """Say what came of a run: figures, files, and last of all its folder."""
+    if not done.leads:  # another worker says it
+        return
     for finish in filter(None, (getattr(each, "finish", None) for each in watchers)):
         finish(done.path)
     if done.result["status"] == "interrupted":

@@ -76,6 +76,9 @@ def _quiet_stderr() -> Iterator[None]:
 def _import_mxnet() -> Any:
     # MXNet 1.9.1 refers to np.bool at import and again at run time.
     np.bool = bool  # type: ignore[attr-defined]
+    # In a process with another role than a worker's, the import would become a server that
+    # unpickles what it is sent, and never return (core/distributing/serving.py).
+    role = os.environ.pop("DMLC_ROLE", None)
     with warnings.catch_warnings(), _quiet_stderr():
         warnings.simplefilter("ignore")
         try:
@@ -88,6 +91,9 @@ def _import_mxnet() -> Any:
             raise BackendError(
                 f"MXNet does not import: {error}", "Run: pip install 'dope[cpu]' 'numpy<2'"
             ) from error
+        finally:
+            if role is not None:
+                os.environ["DMLC_ROLE"] = role
     return mxnet
 
 
@@ -282,7 +288,7 @@ def contexts(text: str = "auto") -> list[Any]:
     return found
 
 
-def seed(*key: int) -> np.random.Generator:
+def seed(*key: int, worker: int = 0) -> np.random.Generator:
     """Seed MXNet and NumPy's global generator from a key such as (seed, epoch, step).
 
     Worker k of several draws its own numbers from MXNet (dropout must not be the same for all
@@ -298,6 +304,6 @@ def seed(*key: int) -> np.random.Generator:
     """
     sequence = np.random.SeedSequence([abs(int(k)) for k in key])
     words = sequence.generate_state(3)
-    mx.random.seed(int(words[0] & 0x7FFFFFFF))
+    mx.random.seed(int((words[0] + worker) & 0x7FFFFFFF))
     np.random.seed(int(words[1]))
     return np.random.default_rng(sequence.spawn(1)[0])
