@@ -16,15 +16,16 @@ _WHERE = {
     "evaluate": "dope.core.api",
     "predict": "dope.core.api",
     "load": "dope.core.api",
+    "export": "dope.core.exporting.verbs",
     "tasks": "dope.core.api",
     "parts": "dope.core.api",
     "sweep": "dope.core.sweeping.verbs",
     "compare": "dope.core.comparing.runs",
-    "Run": "dope.core.api",
     "report": "dope.core.reporting.page",
     "board": "dope.core.reporting.board",
     "CSV": "dope.core.reporting.callbacks",
     "TensorBoard": "dope.core.reporting.callbacks",
+    "Run": "dope.core.api",
     "Task": "dope.core.task",
     "Group": "dope.core.task",
     "Callback": "dope.core.callbacks",
@@ -32,24 +33,25 @@ _WHERE = {
     "DopeError": "dope.core.errors",
 }
 __all__ = [
-    "Callback",
     "CSV",
+    "Callback",
     "DopeError",
     "Group",
     "Run",
     "Task",
-    "__version__",
     "TensorBoard",
-    "compare",
+    "__version__",
     "board",
+    "compare",
     "evaluate",
+    "export",
     "hookimpl",
     "load",
     "parts",
     "predict",
+    "report",
     "resume",
     "run",
-    "report",
     "sweep",
     "tasks",
 ]
@@ -59,13 +61,14 @@ if TYPE_CHECKING:
     from dope.core.callbacks import Callback
     from dope.core.comparing.runs import compare
     from dope.core.errors import DopeError
+    from dope.core.exporting.verbs import export
     from dope.core.hookspecs import hookimpl
-    from dope.core.sweeping.verbs import sweep
-    from dope.core.task import Group, Task
-
     from dope.core.reporting.board import board
     from dope.core.reporting.callbacks import CSV, TensorBoard
     from dope.core.reporting.page import report
+    from dope.core.sweeping.verbs import sweep
+    from dope.core.task import Group, Task
+
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:

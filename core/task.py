@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar, Optional, TypeVar
 import numpy as np
 
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import EXAMPLES, Exported, Input
 from dope.core.metrics import METRICS, Sum
 
 if TYPE_CHECKING:
@@ -85,9 +86,16 @@ class Task:
     ``swapped``
         Sections of data set, model and loss whose part is not the task's own choice.
 
+    ``captions`` says what to look for in a plot, for the run's report: a sentence or two by the
+    stem of its file, or by a pattern such as ``forecast-*``, in the order in which they are shown;
+    ``samples`` is for all that lies in that folder.
+
     ``overlay`` names a function ``(path, runs)``: after a sweep it writes one PNG for all members,
     given as pairs of a name and a folder, of which some may have failed. It should not import
     MXNet.
+
+    ``no_export`` says of each format that `exports` cannot be written in, ``symbol`` or ``onnx``,
+    why not.
     """
 
     defaults: ClassVar[Mapping[str, Any]] = {}
@@ -96,6 +104,8 @@ class Task:
     threads: ClassVar[Optional[int]] = None  # for each operator on CPU; None: one a core
     metrics: ClassVar[Sequence[str]] = ()  # names in core.metrics.METRICS, for the stock loss
     overlay: ClassVar[Optional[str]] = None  # "module:function" that draws a sweep's runs together
+    captions: ClassVar[Mapping[str, str]] = {}  # what to look for in plots, by the files' stems
+    no_export: ClassVar[Mapping[str, str]] = {}  # format of dope export to the reason why not
 
     dataset: Any
     model: Callable[..., Any]
@@ -204,6 +214,53 @@ class Task:
             ``rows``, a list of mappings, and ``files`` that were written; the rest is shown.
         """
         raise ConfigError("this task does not predict", "See dope show for what it does.")
+
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """The networks that ``dope export`` writes: what `predict` computes by networks.
+
+        Of a task with one network, that is called with all parts of a batch but the last, it is
+        that network as it is. Others override this, and some say in ``no_export`` why they cannot.
+
+        Raises
+        ------
+        ConfigError
+            With these options there is nothing that can be exported.
+        """
+        found = blocks(nets)
+        if len(found) != 1:
+            raise ConfigError(
+                f"this task has {len(found)} networks and does not say which to export",
+                "Let the task override exports, or say in no_export why it cannot.",
+            )
+        (net,) = found.values()
+        given = self.examples_of("valid", "test", "train")[:-1]
+        names = ["input"] if len(given) == 1 else [f"input{i}" for i in range(1, len(given) + 1)]
+        inputs = [
+            Input(name, array, "as the data set gives it", {self.batch_axis: "n"})
+            for name, array in zip(names, given)
+        ]
+        classes = getattr(self.dataset, "classes", None)
+        facts = {"classes": [str(each) for each in classes]} if classes is not None else {}
+        return [Exported([net], net, inputs, {"output": "what the network says"}, facts=facts)]
+
+    def examples_of(self, *splits: str) -> Sequence[np.ndarray]:
+        """The first few examples of the first of these parts that there is, as `data` gives them.
+
+        Raises
+        ------
+        ConfigError
+            There is no such part, or its batches are no arrays.
+        """
+        for split in splits:
+            batch = next(iter(self.data(split) or ()), None)
+            if isinstance(batch, (tuple, list)) and all(hasattr(a, "asnumpy") for a in batch):
+                arrays = [array.asnumpy() for array in batch]
+                rows = range(min(EXAMPLES, arrays[0].shape[self.batch_axis]))
+                return [np.take(a, rows, axis=self.batch_axis) for a in arrays]
+        raise ConfigError(
+            f"there are no arrays in the data's parts {', '.join(splits)} to take examples from",
+            "Let the task override exports, or say in no_export why it cannot.",
+        )
 
 
 def blocks(nets: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ Holds the loss, the noise of a step, the weight of the divergence, and predictio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Optional
 
 import numpy as np
@@ -13,8 +13,10 @@ import numpy as np
 from dope.core.backend import nd
 from dope.core.data import batch_length
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import Exported, Input
 from dope.core.metrics import METRICS, Sum
 from dope.core.task import Task, compiled
+from dope.plugins.bayes.ensemble import Ensemble
 from dope.plugins.bayes.noise import Noise, normal
 from dope.plugins.bayes.priors import GaussianPrior, MixturePrior, positive
 from dope.plugins.bayes.recipe import space
@@ -165,6 +167,30 @@ class ByBackprop(Task):
             return np.concatenate([self.predicted(nets(x)).asnumpy() for x in given])
 
         return np.stack(list(self.outputs(nets, call)))
+
+    def exports(self, nets: Variational) -> Sequence[Exported]:
+        """Inputs to the outputs of each of the networks that predictions are averaged over."""
+        draws = [normal(DRAWN + draw, nets.size) for draw in range(self.draws)]
+        networks = Ensemble(nets, draws)
+        classes = getattr(self.dataset, "classes", None)
+        facts = {} if classes is None else {"classes": [str(each) for each in classes]}
+        return [
+            Exported(
+                [networks, nets],
+                lambda x: networks.outputs(x, self.predicted),
+                [
+                    Input(
+                        "input", self.examples_of("test", "valid", "train")[0], "as the data set's"
+                    )
+                ],
+                {
+                    "mean": "of all draws of the weights",
+                    "drawn": f"the same of each of {self.draws} draws; draws, examples, outputs",
+                },
+                about=f"{self.draws} networks drawn from the distribution over the weights.",
+                facts=facts,
+            )
+        ]
 
     def predicted(self, output: Any) -> Any:
         """What of a network's output is averaged over draws."""

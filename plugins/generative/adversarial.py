@@ -14,6 +14,7 @@ import numpy as np
 from dope.core.backend import mx, nd
 from dope.core.data import ArrayBatches
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import EXAMPLES, Exported, Input
 from dope.core.metrics import Sum
 from dope.core.task import Group, Task, compiled
 
@@ -206,6 +207,21 @@ class Adversarial(Task):
                         sums[name] = sums.get(name, Sum()) + value
             figures.update({f"{split}_{name}": value.mean() for name, value in sums.items()})
         return figures
+
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """The generator: noise to examples."""
+        rng = np.random.default_rng(0)
+        noise = rng.standard_normal((EXAMPLES, *(self.latent or ())), dtype=np.float32)
+        return [
+            Exported(
+                [nets["generator"]],
+                nets["generator"],
+                [Input("noise", noise, "standard normal numbers")],
+                {"made": "examples like those of the data"},
+                name="generator",
+                about="Makes examples from noise.",
+            )
+        ]
 
     def draw(self, nets: Any, noise: np.ndarray) -> np.ndarray:
         """What the generator makes of noise (n, …), some at a time, not learning: (n, …)."""

@@ -6,7 +6,8 @@ Holds the task; its networks are in ``dcgan_nets.py``, the two losses in ``adver
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Optional
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from dope.core.backend import mx
 from dope.core.data import ArrayBatches
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import Exported
 from dope.core.metrics import Sum
 from dope.core.rundir import RunDirectory
 from dope.core.task import compiled, parameters
@@ -55,6 +57,17 @@ class DCGAN(Adversarial):
     varied as the data, 0 is the same image again and again.
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "images": (
+            "Compare variety before sharpness: if the made images look alike, the generator has "
+            "collapsed onto a few."
+        ),
+        "interpolation": (
+            "Each row goes from one noise to another. Smooth changes say that the generator has "
+            "learned a space of images; jumps, that it has learned a list of them."
+        ),
+        "samples": "The same noise after more and more epochs.",
+    }
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "generative.faces",
         "model": "generative.dcgan",
@@ -244,6 +257,15 @@ class DCGAN(Adversarial):
             files.append(save_pixels(folder / f"made-{number:03d}-{i:04d}.png", plain.copy()))
         return {"images": n, "files": files}
 
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """The generator that images are made by, or its average where there is one."""
+        (found,) = super().exports({"generator": self._maker(nets)})
+        pixels = {"made": "pixels from -1 to 1; images, colours, height, width"}
+        return [dataclasses.replace(found, outputs=pixels, about="Makes images from noise.")]
+
+    def _maker(self, nets: Any) -> Any:
+        return nets["average" if self.average else "generator"]
+
     @property
     def _latent(self) -> tuple[int, ...]:
         return tuple(self.latent or ())
@@ -255,8 +277,7 @@ class DCGAN(Adversarial):
 
     def _images(self, nets: Any, noise: np.ndarray) -> np.ndarray:
         """Images uint8 (n, C, H, W) of noise."""
-        maker = nets["average" if self.average else "generator"]
-        return to_pixels(self.draw({"generator": maker}, noise))
+        return to_pixels(self.draw({"generator": self._maker(nets)}, noise))
 
     def _diversity(self, nets: Any) -> float:
         if self._data_spread is None:

@@ -6,7 +6,7 @@ Holds no layers, no pool and no data; these are in ``unet.py``, ``patch.py``, ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Tuple
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from dope.core.backend import mx, nd
 from dope.core.errors import ConfigError, DataError
+from dope.core.exporting.declaring import Exported, Input
 from dope.core.metrics import Sum
 from dope.core.pictures import read_image
 from dope.core.rundir import RunDirectory
@@ -118,6 +119,14 @@ class Pix2Pix(Adversarial):
     images for the discriminator are made as in learning, with the statistics of the batch.
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "translations": (
+            "The output should be as sharp as the target below it, not only alike in colour. "
+            "Blur is what the L1 loss alone would give; invented detail is the discriminator's "
+            "doing."
+        ),
+        "samples": "Held-out inputs after more and more epochs.",
+    }
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "generative.houses",
         "model": "generative.translator",
@@ -305,6 +314,21 @@ class Pix2Pix(Adversarial):
             files.append(plots.write(target, image))
             rows.append({"image": path, "file": str(files[-1])})
         return {"rows": rows, "files": files}
+
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """The generator: images to images."""
+        images = self.examples_of("valid", "test", "train")[0]
+        meaning = "pixels from -1 to 1; images, colours, height, width"
+        return [
+            Exported(
+                [nets["generator"]],
+                nets["generator"],
+                [Input("image", images, meaning)],
+                {"translation": meaning},
+                name="generator",
+                about="Translates images.",
+            )
+        ]
 
     def translate(self, nets: Any, pixels: np.ndarray) -> np.ndarray:
         """Images of images, uint8 (n, 3, H, W) each."""

@@ -16,6 +16,8 @@ from dope.core.rundir import RunDirectory
 from dope.core.task import Task
 from dope.plugins.nlp import tree_plots
 
+GROWN = "its graph depends on the tree, and each sentence has another one"
+
 
 class Head(mx.gluon.HybridBlock):
     """Scores of the grades of likeness from the states of two sentences.
@@ -67,6 +69,12 @@ class TreeSimilarity(Task):
     learns from the distribution over the two grades next to the true score whose mean is that.
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "similarity": (
+            "Points near the line are pairs judged as people did. Look at the far corners: high "
+            "predictions for pairs that mean different things are mostly shared words."
+        ),
+    }
     threads: ClassVar[int] = 1  # two bring nothing to operators as small as those of a level
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "nlp.grammar",
@@ -95,6 +103,8 @@ class TreeSimilarity(Task):
             "trainer": {"epochs": 2, "batch_size": 10},
         },
     }
+
+    no_export: ClassVar[Mapping[str, str]] = {"symbol": GROWN, "onnx": GROWN}
 
     def build(self) -> Any:
         """The network; the loss is compiled by itself, since trees cannot be traced with it."""

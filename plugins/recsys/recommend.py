@@ -5,7 +5,7 @@ Holds no models and no data; lists are made in ranking.py, what is written in re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Optional, Tuple
 
@@ -13,12 +13,14 @@ import numpy as np
 
 from dope.core.data import ArrayBatches
 from dope.core.errors import ConfigError, DataError
+from dope.core.exporting.declaring import EXAMPLES, Exported, Input
 from dope.core.metrics import Sum
 from dope.core.rundir import RunDirectory
 from dope.core.task import Group, Task, blocks, compiled, parameters
 from dope.plugins.recsys import reporting
 from dope.plugins.recsys.judging import Judge
 from dope.plugins.recsys.negatives import Negatives
+from dope.plugins.recsys.scorer import Scorer
 
 LEVELS = 21  # different ratings, at most, that make a scale of steps
 SHOWN = ("rmse", "mae", "rmse_cold")  # of each epoch; all figures come at the end
@@ -59,6 +61,20 @@ class Recommender(Task):
         An option is out of its range.
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "ratings": (
+            "The data: how ratings spread, and how many each user and item has. A steep fall on "
+            "the right means that most users or items are known by a few ratings only."
+        ),
+        "error_by_popularity": (
+            "Bars should be equally high. Higher ones on the left are users or items with few "
+            "ratings, which the model knows least."
+        ),
+        "ranking": (
+            "Lists judged by what users liked in the test. The model earns its place where its "
+            "line is above that of what is popular."
+        ),
+    }
     threads: ClassVar[Optional[int]] = 1  # the operators are small: two threads wait for each other
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "recsys.generated",
@@ -234,6 +250,38 @@ class Recommender(Task):
         if user is None:
             return reporting.held_out(self, tables)
         return reporting.recommended(self, tables, user, top)
+
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """Users and items to ratings or scores; and users to those of all items."""
+        scale = None if self.ranks else self.dataset.scale
+        scorer = Scorer(nets.tables(), scale)
+        rng, what = np.random.default_rng(0), "score" if self.ranks else "rating"
+        users, items = (
+            rng.integers(0, len(names), EXAMPLES).astype(np.int32)
+            for names in (self.dataset.users, self.dataset.items)
+        )
+        user = Input("user", users, "places in users")
+        facts = {"users": list(self.dataset.users), "items": list(self.dataset.items)}
+        return [
+            Exported(
+                [scorer],
+                scorer,
+                [user, Input("item", items, "places in items, as many")],
+                {what: "of each pair"},
+                name="pairs",
+                about="Predicts what users say of items.",
+                facts=facts,
+            ),
+            Exported(
+                [scorer],
+                scorer.everything,
+                [user],
+                {"score": "of all items, for lists: the highest first, without what is known"},
+                name="lists",
+                about="Scores all items for users.",
+                facts=facts,
+            ),
+        ]
 
 
 def liked_from(dataset: Any) -> float:

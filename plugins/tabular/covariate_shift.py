@@ -7,7 +7,7 @@ solved without steps in reweighting.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, Optional
 
@@ -16,6 +16,7 @@ import numpy as np
 from dope.core.backend import mx, nd
 from dope.core.data import ArrayBatches
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import Exported, Input
 from dope.core.metrics import Sum
 from dope.core.rundir import RunDirectory
 from dope.core.task import Group, Task, compiled
@@ -55,6 +56,13 @@ class CovariateShift(Task):
     and Scheffer, "Discriminative learning for differing training and test distributions" (2007).
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "shift": (
+            "Left: learned weights should follow the true ratio of densities. Middle: the "
+            "corrected line fits where it is asked, not where examples were. Right: lines that "
+            "fall from the first to the second column are problems that the correction helped."
+        ),
+    }
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "tabular.shifted",
         "model": {"name": "tabular.linear", "init": "zero"},
@@ -205,6 +213,26 @@ class CovariateShift(Task):
                 for i in range(len(y))
             ]
         }
+
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """Inputs to what each model predicts, and to the weight of an example with this input."""
+
+        def models(x: Any) -> list[Any]:
+            weight = nets["classifier"](x).reshape((-1,)).exp()
+            if self.clip is not None:
+                weight = weight.clip(0, self.clip)
+            return [*(nets[way](x).reshape((-1,)) for way in self._ways), weight]
+
+        said = {way: f"predicted by the model that has learned {way}" for way in self._ways}
+        return [
+            Exported(
+                [nets["classifier"], *(nets[way] for way in self._ways)],
+                models,
+                [Input("input", self.examples_of("test", "train")[0], "as the data set gives it")],
+                {**said, "weight": "of an example with this input"},
+                about="Predicts values where inputs have shifted.",
+            )
+        ]
 
     def _true(self, x: np.ndarray) -> np.ndarray:
         """True ratios (n,), clipped; ones where they are not known."""

@@ -5,13 +5,15 @@ Holds no model and no data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from dope.core.backend import mx
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import Exported
 from dope.core.rundir import RunDirectory
 from dope.core.task import Task, parameters
 from dope.plugins.tabular import tabular_plots
@@ -20,6 +22,12 @@ from dope.plugins.tabular import tabular_plots
 class LinearRegression(Task):
     """Fit a line, a plane or a hyperplane by stochastic gradient descent."""
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "plane": (
+            "The plane should cut through the cloud. A loss that levels off early has reached "
+            "the noise in the data."
+        ),
+    }
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "tabular.plane",
         "model": "tabular.linear",
@@ -72,6 +80,16 @@ class LinearRegression(Task):
                 for i, (a, b) in enumerate(zip(y, found))
             ]
         }
+
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """Inputs to values."""
+        (found,) = super().exports(nets)
+        made: dict[str, Any] = {
+            "compute": lambda x: nets(x).reshape((-1,)),
+            "outputs": {"predicted": "values"},
+            "about": "Predicts values.",
+        }
+        return [dataclasses.replace(found, **made)]
 
     def _read(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """All inputs (n, D) and values (n,) of a part."""

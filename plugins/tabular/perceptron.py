@@ -5,13 +5,15 @@ Holds no data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Tuple
 
 import numpy as np
 
 from dope.core.backend import nd
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import Exported
 from dope.core.metrics import Sum
 from dope.core.rundir import RunDirectory
 from dope.core.task import Task, compiled, parameters
@@ -35,6 +37,12 @@ class Perceptron(Task):
         Data sets for each margin.
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "perceptron": (
+            "One line separates the classes. Mistakes fall as the margin grows, and stay below "
+            "the bound, which is far from tight."
+        ),
+    }
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "tabular.margin",
         "model": {"name": "tabular.linear", "init": "zero"},
@@ -123,6 +131,16 @@ class Perceptron(Task):
                 for i, (a, s) in enumerate(zip(y, scores))
             ]
         }
+
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """Points to scores."""
+        (found,) = super().exports(nets)
+        made: dict[str, Any] = {
+            "compute": lambda x: nets(x).reshape((-1,)),
+            "outputs": {"score": "above 0: class 1, else class -1"},
+            "about": "Tells which side of a line points are on.",
+        }
+        return [dataclasses.replace(found, **made)]
 
 
 def bound(x: np.ndarray, margin: float) -> float:

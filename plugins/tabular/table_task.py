@@ -15,6 +15,7 @@ import numpy as np
 
 from dope.core.backend import mx, nd
 from dope.core.errors import ConfigError, DataError
+from dope.core.exporting.declaring import Exported, Input
 from dope.core.rundir import RunDirectory
 from dope.core.task import Task, compiled
 from dope.plugins.tabular import table_plots
@@ -23,6 +24,7 @@ from dope.plugins.tabular.encoding import Encoded
 from dope.plugins.tabular.table import Table
 from dope.plugins.tabular.target import (
     CLASSIFICATION,
+    HIGHEST,
     classification_figures,
     regression_figures,
     trivial,
@@ -44,6 +46,22 @@ class TableTask(Task):
         out.
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "predictions": (
+            "Points near the line are right. On the right, look for a bend or a fan: errors "
+            "that depend on the prediction say that the target should be transformed or the "
+            "model be larger."
+        ),
+        "importance": (
+            "How much worse predictions get when a column is shuffled. A column that is "
+            "surprisingly high may leak the target; columns that say the same share their "
+            "importance."
+        ),
+        "confusion": (
+            "Rows are true classes, columns predicted ones: blue on the diagonal is right, "
+            "orange is what is taken for what."
+        ),
+    }
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "tabular.csv",
         "model": "tabular.wide_deep",
@@ -164,6 +182,35 @@ class TableTask(Task):
         out = np.exp(out - out.max(axis=-1, keepdims=True))
         shares = out / out.sum(axis=-1, keepdims=True)
         return shares.reshape(len(out), -1, target.outputs).mean(axis=1)
+
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """Encoded rows to values in the target's own unit, or to probabilities of classes."""
+        target, data = self.dataset.target, self.dataset
+        rows = self.examples_of("valid", "train")[:-1]
+        meaning = "rows encoded as export.json says under columns; positions are those of its parts"
+        inputs = [Input(name, array, meaning) for name, array in zip(self.takes, rows)]
+
+        def values(*given: Any) -> Any:
+            out = nets(*given).reshape((0, -1)).mean(axis=1) * target.sd + target.mean
+            return out.clip(-np.inf, HIGHEST).exp() if target.log else out
+
+        def shares(*given: Any) -> Any:
+            out = nets(*given).reshape((0, -1, target.outputs))  # (n, M, K)
+            return out.softmax(axis=-1).mean(axis=1)
+
+        classes = target.kind == CLASSIFICATION
+        spans = data.encoding(data.part("train")).spans
+        positions = {
+            name: dict(zip(("numbers", "words", "codes"), ([s.start, s.stop] for s in spans[name])))
+            for name in spans
+        }
+        facts = {"columns": data.known()["encoding"], "positions": positions}
+        if classes:
+            facts["classes"] = list(target.classes)
+        said = {"probability": "of each class"} if classes else {"value": f"of {target.name}"}
+        about = f"Predicts {target.name}."
+        compute = shares if classes else values
+        return [Exported([nets], compute, inputs, said, about=about, facts=facts)]
 
     def state(self) -> Mapping[str, np.ndarray]:
         """What was learned of columns and target: JSON, as bytes."""

@@ -298,6 +298,7 @@ def forecast(mean: Any, cov: Any, A: Any, B: Any, S_h: Any, S_v: Any, horizon: i
     ----------
     mean, cov
         The last filtered moments, (N, H) and (N, H, H). The first transition is applied to them.
+        Arrays or, with the system, symbols.
     A, B, S_h, S_v
         The system, see `System`.
     horizon
@@ -311,13 +312,15 @@ def forecast(mean: Any, cov: Any, A: Any, B: Any, S_h: Any, S_v: Any, horizon: i
     if horizon < 1:
         raise ConfigError(f"a forecast of {horizon} steps was asked for", "Use a horizon >= 1.")
     system = System(A, B, S_h, S_v, None, None)
+    F = mx.sym if isinstance(mean, mx.sym.Symbol) else mx.nd
     means, covs = [], []
     for _ in range(horizon):
-        mean, cov = _predict(mx.nd, mean, cov, system)
-        P_B = mx.nd.dot(cov, B, transpose_b=True)  # (N, H, D)
-        means.append(mx.nd.dot(mean, B, transpose_b=True))
-        covs.append(mx.nd.dot(P_B.transpose((0, 2, 1)), B, transpose_b=True) + S_v.expand_dims(0))
-    return Forecast(mx.nd.stack(*means, axis=1), mx.nd.stack(*covs, axis=1))
+        mean, cov = _predict(F, mean, cov, system)
+        P_B = F.dot(cov, B, transpose_b=True)  # (N, H, D)
+        means.append(F.dot(mean, B, transpose_b=True))
+        made = F.dot(F.transpose(P_B, axes=(0, 2, 1)), B, transpose_b=True)
+        covs.append(F.broadcast_add(made, F.expand_dims(S_v, axis=0)))
+    return Forecast(F.stack(*means, axis=1), F.stack(*covs, axis=1))
 
 
 def _host(x: Any) -> np.ndarray:

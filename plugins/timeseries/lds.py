@@ -7,7 +7,7 @@ Holds what one step of learning is and what a run reports; the mathematics is in
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, List, Literal, NamedTuple, Optional
 
@@ -16,10 +16,12 @@ import numpy as np
 from dope.core.backend import mx
 from dope.core.data import ArrayBatches
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import EXAMPLES, Exported, Input
 from dope.core.metrics import Sum
 from dope.core.rundir import RunDirectory
 from dope.core.task import Group, Task
 from dope.plugins.timeseries import em, lds_plots, plots
+from dope.plugins.timeseries.ahead import Ahead
 from dope.plugins.timeseries.forecasting import Forecast, baselines, table
 from dope.plugins.timeseries.kalman import Filtered, filter, forecast
 from dope.plugins.timeseries.shaping import SeriesSet
@@ -58,6 +60,17 @@ class LinearDynamicalSystem(Task):
         How many columns to plot.
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "forecast-*": (
+            "The green forecast of the held-out end never saw the black values beside it: they "
+            "should stay in its band. The orange bands widen until the past says nothing any "
+            "more."
+        ),
+        "states-*": (
+            "What the model takes for signal, given the past only, and given the whole series. "
+            "The smoothed band is narrower; dots outside both bands are what it cannot explain."
+        ),
+    }
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": {"name": "timeseries.rotation", "holdout": 10},
         "model": {"name": "timeseries.lds"},
@@ -80,6 +93,9 @@ class LinearDynamicalSystem(Task):
     }
     contract: ClassVar[Mapping[str, Any]] = {"other_seed": {"model": {"init": "random"}}}
 
+    no_export: ClassVar[Mapping[str, str]] = {
+        "onnx": "ONNX has no Cholesky factorization, which each step of the filter takes"
+    }
     threads = 1  # each operator is small: a second thread would only wait
 
     def __init__(
@@ -214,6 +230,29 @@ class LinearDynamicalSystem(Task):
         """Forecast after the last observation of the data as configured now."""
         future = self._forecast(nets, self.values, self.series, self._horizon())
         return {"rows": future.rows(self.levels)}
+
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """Values and what of them was observed to the forecast after the last of them."""
+        D, horizon = self.values.shape[2], self._horizon()
+        values, mask = (array[:EXAMPLES] for array in (self.arrays[0], self.arrays[2]))
+        free = {0: "n", 1: "t"}
+        ahead = Ahead(nets, horizon)
+        return [
+            Exported(
+                [nets],
+                ahead,
+                [
+                    Input("values", values, f"series, times, {D} components; 0 if missing", free),
+                    Input("observed", mask, "1 where there is a value, 0 where none", free),
+                ],
+                {
+                    "mean": f"of the {horizon} steps that follow; series, steps, components",
+                    "deviation": "standard deviation of the same",
+                },
+                name="forecast",
+                about="Forecasts series of any length by the Kalman filter.",
+            )
+        ]
 
     def _horizon(self) -> int:
         return self.horizon or self.series.holdout or 10

@@ -6,6 +6,7 @@ Holds the block that learning moves; filtering is in ``kalman.py``, the task in 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, List, Literal, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -116,9 +117,7 @@ class SystemModel(mx.gluon.HybridBlock):
         scale = F.reshape(p["scale"], shape=(1, 1, -1))
         centre = F.reshape(p["centre"], shape=(1, 1, -1))
         scaled = F.broadcast_div(F.broadcast_sub(values, centre), scale) * mask
-        system = [
-            _covariance(F, p[name]) if name in COVARIANCES else p[name] for name in System._fields
-        ]
+        system = system_of(F, p)
         units = F.sum(F.broadcast_mul(mask, F.log(scale)), axis=(1, 2))
         return units - self.likelihood(scaled, mask, *system)
 
@@ -151,6 +150,11 @@ class SystemModel(mx.gluon.HybridBlock):
         for name, value in _to_parameters(host).items():
             if name in self.learn:
                 getattr(self, name).set_data(mx.nd.array(value, dtype=self.dtype))
+
+
+def system_of(F: Any, p: Mapping[str, Any]) -> System:
+    """The system of the standardized observations, of parameters as arrays or as symbols."""
+    return System(*(_covariance(F, p[k]) if k in COVARIANCES else p[k] for k in System._fields))
 
 
 def _covariance(F: Any, raw: Any) -> Any:

@@ -5,10 +5,11 @@ Holds the network; sketches and their convolution are in sketch.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dope.core.errors import ConfigError
-from dope.plugins.vision.sketch import Buckets, Signs, compact_bilinear
+from dope.plugins.vision.sketch import Buckets, Signs, Transforms, compact_bilinear
 from dope.plugins.vision.vqa_concat import Answerer
 
 
@@ -39,6 +40,7 @@ class Bilinear(Answerer):
         if sketch < 2:
             raise ConfigError(f"model.sketch={sketch} is out of range", "It is at least 2.")
         self.sketch, self.ones = sketch, ones
+        self._instead: list[Any] = []  # what pools while the network is traced for others
         super().__init__(dataset, **options)
 
     def meet(self, image: int, question: int) -> int:
@@ -49,11 +51,39 @@ class Bilinear(Answerer):
                 setattr(self, f"{name}_{kind}", self.params.get(f"{name}_{kind}", **given))
         return self.sketch
 
+    def portable(self) -> tuple[Callable[..., Any], list[Any]]:
+        """The trained network by MXNet's own operators alone, for graphs that others run.
+
+        Returns
+        -------
+        callable, list of Block
+            To be called with symbols; and whose parameters it takes.
+        """
+        transforms = Transforms(
+            [
+                getattr(self, f"{n}_{k}").list_data()[0].asnumpy()
+                for n in ("image", "question")
+                for k in ("buckets", "signs")
+            ],
+            self.sketch,
+        )
+
+        def call(*inputs: Any) -> Any:
+            self._instead.append(transforms)
+            try:
+                return self(*inputs)
+            finally:
+                self._instead.clear()
+
+        return call, [self, transforms]
+
     def fuse(self, F: Any, x: Any, y: Any, **own: Any) -> Any:
         """The sketch of the outer product (n Q, d)."""
         if self.ones:
             x, y = (F.concat(each, _one(F, each), dim=1) for each in (x, y))
         hashes = [own[f"{n}_{k}"] for n in ("image", "question") for k in ("buckets", "signs")]
+        if self._instead:
+            return self._instead[0](x, y)
         return compact_bilinear(F, x, y, hashes, self.sketch)
 
 

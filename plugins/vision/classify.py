@@ -12,9 +12,11 @@ import numpy as np
 
 from dope.core.backend import mx
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import Exported, Input
 from dope.core.rundir import RunDirectory
 from dope.core.task import Task, parameters
 from dope.plugins.vision import plots
+from dope.plugins.vision.scaling import IMAGES, scaling
 
 SHOWN = 30  # images in a grid
 
@@ -28,6 +30,29 @@ class Classifier(Task):
         How many classes a prediction names, the likeliest first.
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "predictions": (
+            "The first test images with the predicted class and its probability; mistakes are "
+            "framed."
+        ),
+        "mistakes": (
+            "The mistakes that the model was surest of. If you would have hesitated, too, "
+            "little is left to gain; if not, look for a wrong label or for something that the "
+            "training data lack."
+        ),
+        "confusion": (
+            "Rows are true classes, columns predicted ones. Blue on the diagonal is right; "
+            "orange cells are classes that are taken for each other."
+        ),
+        "filters": (
+            "Weights of the first layer. Edges and strokes are learned features; noise that "
+            "looks the same everywhere says that more epochs or some weight decay would help."
+        ),
+        "means": (
+            "What the model believes of each pixel. It counts pixels one by one, so it cannot "
+            "know which of them go together."
+        ),
+    }
     metrics = ("accuracy",)
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "vision.digits",
@@ -87,6 +112,21 @@ class Classifier(Task):
                 row[f"probability{suffix}"] = float(p[k])
             rows.append(row)
         return {"rows": rows}
+
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """Images to probabilities of classes."""
+        images = self.examples_of("test", "valid", "train")[0]
+        facts = scaling(self.dataset.to_input, self.dataset.shape)
+        return [
+            Exported(
+                [nets],
+                lambda x: nets(x).softmax(),
+                [Input("image", images, IMAGES)],
+                {"probability": "of each class"},
+                about="Tells classes of images apart.",
+                facts={"classes": [str(name) for name in self.dataset.classes], **facts},
+            )
+        ]
 
     def _inputs(self, pixels: np.ndarray) -> Iterator[np.ndarray]:
         """Inputs of a network, a batch at a time."""

@@ -5,6 +5,7 @@ Holds no network; MXNet's own ``count_sketch`` and ``fft`` exist on GPUs only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,45 @@ def compact_bilinear(F: Any, x: Any, y: Any, hashes: Any, size: int) -> Any:
         (n, d).
     """
     return F.Custom(x, y, *hashes, op_type=NAME, size=size)
+
+
+class Transforms(mx.gluon.HybridBlock):
+    """`compact_bilinear` of MXNet's own operators: Fourier transforms as products of matrices.
+
+    For graphs that other programs run. Its matrices have d (D + E + d) numbers.
+
+    Parameters
+    ----------
+    hashes, size
+        As for `pooled`.
+    """
+
+    def __init__(self, hashes: Sequence[np.ndarray], size: int) -> None:
+        super().__init__()
+        h, s, g, t = hashes
+        self.half = size // 2 + 1
+        angle = 2 * np.pi / size
+        turns = np.outer(np.arange(size), np.arange(self.half)) % size * angle
+        waves = np.concatenate([np.cos(turns), -np.sin(turns)], axis=1)  # (d, 2 half)
+        # All frequencies but 0, and the highest of an even size, stand for two
+        twice = 2 - (np.arange(self.half) % (size / 2) == 0)
+        back = waves * np.tile(twice, 2) / size
+        for name, value in (
+            ("of_x", waves[h.astype(int)] * s[:, None]),  # (D, 2 half)
+            ("of_y", waves[g.astype(int)] * t[:, None]),
+            ("back", back.T),  # (2 half, d)
+        ):
+            made = self.params.get_constant(name, value.astype(np.float32))
+            setattr(self, name, made)
+        self.initialize()
+
+    def hybrid_forward(self, F: Any, x: Any, y: Any, of_x: Any, of_y: Any, back: Any) -> Any:
+        """(n, D) and (n, E) to (n, d)."""
+        (a, b), (c, d) = (
+            F.split(F.dot(each, wave), num_outputs=2, axis=1)  # real and imaginary, (n, half)
+            for each, wave in ((x, of_x), (y, of_y))
+        )
+        return F.dot(F.concat(a * c - b * d, a * d + b * c, dim=1), back)
 
 
 @mx.operator.register(NAME)

@@ -14,13 +14,15 @@ import numpy as np
 
 from dope.core.backend import mx, nd
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import Exported, Input
 from dope.core.metrics import Sum
 from dope.core.rundir import RunDirectory
 from dope.core.task import Task, compiled
 from dope.plugins.vision import detection_plots as plots
 from dope.plugins.vision.average_precision import mean_average_precision
-from dope.plugins.vision.matching import targets
+from dope.plugins.vision.matching import VARIANCES, targets
 from dope.plugins.vision.nms import detect, read
+from dope.plugins.vision.scaling import IMAGES, scaling
 
 if TYPE_CHECKING:
     from dope.core.engine import Engine
@@ -51,6 +53,17 @@ class Detector(Task):
         IoU from which on the less sure of two boxes of one class is dropped, in evaluation.
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "detections": (
+            "Found boxes are coloured, true ones white and dashed. Look for true boxes without "
+            "a coloured one, several boxes for one thing, and boxes around nothing."
+        ),
+        "precision-recall": (
+            "The further a line stays at the top before it falls, the better: all of a class "
+            "found before the first false alarm. A line that ends early has missed the rest."
+        ),
+        "samples": "The same images after more and more epochs.",
+    }
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "vision.shapes",
         "model": "vision.ssd",
@@ -324,6 +337,44 @@ class Detector(Task):
             rows += self._rows(name, boxes, image.shape)
         return {"rows": rows, "files": files}
 
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """Images to what is said of each default box; and to boxes after non-maximum suppression.
+
+        The second has an operator that ONNX has not, so it is written as a symbol only.
+        """
+        images = self.examples_of("valid", "test", "train")[0]
+        given = [Input("image", images, IMAGES)]
+        facts = {"classes": list(self.dataset.classes)}
+        facts |= scaling(self.dataset.to_input, (*images.shape[2:], 3))
+        anchors = Anchors(nets.anchors)
+        return [
+            Exported(
+                [nets, anchors],
+                lambda x: anchors(*nets(x)),
+                given,
+                {
+                    "probability": "of background and of each class, for each default box",
+                    "box": "left, top, right, bottom in shares of the image, for each default box",
+                },
+                name="boxes",
+                about="All default boxes, before non-maximum suppression.",
+                facts=facts,
+            ),
+            Exported(
+                [nets, anchors],
+                lambda x: anchors.suppressed(nets(x), LEAST, self.overlap),
+                given,
+                {
+                    "found": "class (-1: none), probability, left, top, right, bottom in shares; "
+                    "the surest first"
+                },
+                name="detector",
+                about="Boxes after non-maximum suppression.",
+                facts={**facts, "threshold": LEAST, "overlap": self.overlap},
+                formats=("symbol",),
+            ),
+        ]
+
     def _rows(self, name: Any, boxes: np.ndarray, shape: Sequence[int]) -> list[dict[str, Any]]:
         """The boxes (p, 6) of one image of height and width ``shape`` as plain values."""
         height, width = shape[:2]
@@ -350,3 +401,39 @@ class Detector(Task):
             pixels = self.dataset.images(part)[:SHOWN]
             found = self.find(nets, pixels, SURE, self.overlap)
             plots.grid(path, pixels, found, self.dataset.truth(part), self.dataset.classes, heading)
+
+
+class Anchors(mx.gluon.HybridBlock):
+    """What is said of default boxes, as boxes: `matching.decode` and `nms.detect` in a graph.
+
+    Parameters
+    ----------
+    anchors
+        (A, 4).
+    """
+
+    def __init__(self, anchors: np.ndarray) -> None:
+        super().__init__()
+        self.anchors = self.params.get_constant("anchors", anchors[None])
+        self.initialize()
+
+    def hybrid_forward(self, F: Any, scores: Any, offsets: Any, anchors: Any) -> Any:
+        """Scores (n, A, K + 1) and offsets (n, A, 4) to probabilities and boxes of these shapes."""
+        low, high = (F.slice_axis(anchors, axis=2, begin=i, end=i + 2) for i in (0, 2))
+        sides = high - low  # (1, A, 2)
+        moved, grown = (F.slice_axis(offsets, axis=2, begin=i, end=i + 2) for i in (0, 2))
+        shift = F.broadcast_mul(moved * float(VARIANCES[0]), sides)
+        centres = F.broadcast_add(shift, (low + high) / 2)
+        stretch = F.exp(F.minimum(grown * float(VARIANCES[2]), 20.0))  # never infinite
+        halves = F.broadcast_mul(stretch, sides) / 2
+        boxes = F.concat(centres - halves, centres + halves, dim=2)
+        return F.softmax(scores, axis=-1), boxes
+
+    def suppressed(self, said: Any, threshold: float, overlap: float) -> Any:
+        """What `nms.detect` gives of scores and offsets, arrays or symbols."""
+        scores, offsets = said
+        if isinstance(scores, nd.NDArray):
+            default = self.anchors.data(scores.context)
+        else:
+            default = self.anchors.var()
+        return detect(scores, offsets, default, threshold=threshold, overlap=overlap)

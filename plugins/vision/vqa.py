@@ -12,9 +12,11 @@ import numpy as np
 
 from dope.core.backend import mx
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import Exported, Input
 from dope.core.rundir import RunDirectory
 from dope.core.task import Group, Task, compiled
 from dope.plugins.vision import plots, vqa_plots
+from dope.plugins.vision.scaling import IMAGES, scaling
 from dope.plugins.vision.scenes import Asked
 
 BLIND = {"image_only": "image", "question_only": "question"}
@@ -34,6 +36,20 @@ class Answering(Task):
         How many answers a prediction names, the likeliest first.
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "answers": (
+            "Questions about held-out images with the answer and its probability; wrong ones "
+            "are orange."
+        ),
+        "kinds": (
+            "Blue must stand out above green and orange: else the model answers from the "
+            "question or the image alone, and has not joined them."
+        ),
+        "confusion": (
+            "Blocks along the diagonal are kinds of answers. Orange inside a block is a wrong "
+            "answer of the right kind; outside, the question was not understood."
+        ),
+    }
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "vision.vqa_scenes",
         "model": "vision.vqa_bilinear",
@@ -184,6 +200,33 @@ class Answering(Task):
             asked, known = found, self._known(found)
         probability = self._probabilities(nets["net"], asked)
         return {"rows": self._rows(known, probability.reshape(len(known), -1))}
+
+    def exports(self, nets: Any) -> Sequence[Exported]:
+        """Images and questions to probabilities of answers."""
+        images, questions = self.examples_of("test", "valid", "train")[:2]
+        net, known = nets["net"], self.dataset.vocabulary
+        words = "features" if known is None else "numbers of words, filled up with 0 from the left"
+        given = {
+            "image": Input("image", images, IMAGES if images.ndim == 4 else "features"),
+            "question": Input("question", questions, f"{self.dataset.each} a row; {words}"),
+        }
+        facts: dict[str, Any] = {"classes": [str(each) for each in self.dataset.classes]}
+        if images.ndim == 4:
+            facts |= scaling(self.dataset.to_input, self.dataset.image_shape)
+        if known is not None:
+            facts["vocabulary"] = list(known.words)
+        call, taken = net.portable() if hasattr(net, "portable") else (net, [net])
+        return [
+            Exported(
+                taken,
+                lambda *inputs: call(*inputs).softmax(),
+                [given[sense] for sense in getattr(net, "senses", given)],
+                {"probability": "of each answer, a row for each question"},
+                about="Answers to questions about images.",
+                facts=facts,
+                reference=lambda *inputs: net(*inputs).softmax(),
+            )
+        ]
 
     def _held_out(self) -> tuple[str, Optional[Asked]]:
         """The test part, or the validation part where there is none."""
