@@ -20,6 +20,23 @@ from dope.plugins.bayes.by_backprop import ByBackprop
 class BayesianClassifier(ByBackprop):
     """Classify by a network with a distribution over its weights (Bayes by Backprop)."""
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "calibration": (
+            "A reliability diagram. Points on the diagonal are as often right as they claim to "
+            "be; above it the network is too modest, below it too sure. Bars show how many "
+            "predictions each point stands for: trust those with many."
+        ),
+        "entropy": (
+            "How unsure the network is. Held-out data should lie to the left; inverted images "
+            "and letters, which it never saw, further right. The right panel is the part of it "
+            "that more data would settle."
+        ),
+        "pruning": (
+            "The flat stretch on the left says how many weights can be set to zero for free, "
+            "those of lowest signal to noise first. On the right, what is left of a line is "
+            "what was removed."
+        ),
+    }
     metrics: ClassVar[Any] = ("accuracy",)
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "vision.digits",

@@ -31,6 +31,13 @@ class BayesianRegression(ByBackprop):
         error: divided by its square, that is a Gaussian's negative log-likelihood.
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "band": (
+            "The band should hug the data where there are some and widen where there are none: "
+            "beyond them the networks that fit equally well go apart. A band that stays narrow "
+            "there claims to know what it cannot."
+        ),
+    }
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "bayes.curve",
         "model": {"name": "tabular.mlp", "hidden": [100, 100]},

@@ -83,6 +83,12 @@ class GAN(Adversarial):
     """Make points that are distributed as the data's."""
 
     together = True
+    captions: ClassVar[Mapping[str, Any]] = {
+        "samples": (
+            "Blue points should cover the grey cloud, its width too. A line or a knot within "
+            "the cloud is a generator that has found only part of the data."
+        ),
+    }
     threads = 1  # networks so small gain nothing from more
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "generative.gaussian",

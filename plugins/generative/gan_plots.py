@@ -59,7 +59,8 @@ def cloud(
             va="bottom", color=ORANGE, fontsize=8.5,
         )  # fmt: skip
     line = "   ".join(f"{key} {value:.3g}".replace("-", "−") for key, value in said.items())
-    axes.set_xlabel(line, fontsize=8.5, loc="left")
+    axes.set_xlabel(f"first coordinate\n{line}", fontsize=8.5)
+    axes.set_ylabel("second coordinate", fontsize=8.5)
     axes.tick_params(labelsize=8.5)
     axes.legend(loc="upper left", fontsize=8.5, frameon=False, markerscale=2, handletextpad=0.1)
     return save(fig, path)

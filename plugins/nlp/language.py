@@ -37,6 +37,14 @@ class LanguageTask(Task):
     Evaluation reads the held-out text in ``task.streams`` stretches, whatever the batch size is.
     """
 
+    captions = {
+        "samples": (
+            "Text that the model writes after more and more epochs: first letters and words, "
+            "then phrases. Passages that stand in the training text word for word are learned "
+            "by heart."
+        ),
+    }
+
     batch_axis = 1  # time first
     level: ClassVar[Literal["char", "word"]] = "char"
     unit: ClassVar[str] = "characters"

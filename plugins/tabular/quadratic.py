@@ -33,6 +33,12 @@ class Quadratic(Task):
         Share of the way from the origin to the minimum that counts as its neighbourhood.
     """
 
+    captions: ClassVar[Mapping[str, Any]] = {
+        "path": (
+            "From the red triangle to the star, across the contour lines. Zigzags are steps too "
+            "long for the steep direction; a slow crawl, too short for the flat one."
+        ),
+    }
     defaults: ClassVar[Mapping[str, Any]] = {
         "dataset": "tabular.valley",
         "model": {"name": "tabular.linear", "init": "zero"},

@@ -121,11 +121,11 @@ def separation(
         left.plot(*np.stack([foot - along, foot + along]).T, color=GREEN, linewidth=1.8)
     reach = 1.05 * np.abs(x).max()
     left.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="x1", ylabel="x2", aspect="equal")
-    left.legend(frameon=False, fontsize=9, loc="upper right")
+    left.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     dress(right, "Mistakes until none is left, and their bound")
     lines = zip(table.T, ("mean", "largest", "bound"), (BLUE, ORANGE, GREEN))
     for values, name, colour in lines:
         right.plot(margins, values, color=colour, marker="o", markersize=4, label=name)
-    right.set(yscale="log", xlabel="margin")
+    right.set(yscale="log", xlabel="margin", ylabel="mistakes")
     right.legend(frameon=False, fontsize=9)
     return save(fig, path)

@@ -63,7 +63,7 @@ def states(
         axes.plot(x, mean, color=colour, linewidth=1.8, label=f"{name} mean")
         axes.plot(x, y, ".", color=INK, markersize=5, label="observed")
         dress(axes, f"{name}: {KNOWN[name]}", size=10.5)
-        axes.set_ylabel(data.names[i])
+        axes.set_ylabel(data.axis(i))
         axes.margins(x=0.01)
         axes.legend(
             loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=8.5, frameon=False, ncols=4,

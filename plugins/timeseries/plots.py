@@ -79,7 +79,7 @@ def forecast(
     bands(axes, x, ends, ORANGE)
     axes.plot(x, future.mean[i], color=ORANGE, linewidth=1.8, label="forecast")
     axes.set_xlabel("time" if data.stamps[i].dtype.kind == "M" else "step")
-    axes.set_ylabel(data.names[i])
+    axes.set_ylabel(data.axis(i))
     axes.margins(x=0.01)
     fig.legend(loc="outside lower center", fontsize=8.5, frameon=False, ncols=8)
     return save(fig, path)

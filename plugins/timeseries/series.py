@@ -6,6 +6,7 @@ and what every data set loads, `SeriesSet`, in shaping.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import List, Literal, Optional
 
@@ -122,6 +123,7 @@ class _Shipped:
 
     file = ""
     about = ""
+    unit = ""
 
     def __init__(self, season: int, holdout: int) -> None:
         _check_at_least("season", season, 1)
@@ -136,7 +138,8 @@ class _Shipped:
     def load(self) -> SeriesSet:
         """Read the series; DataError when the options ask for more than it holds."""
         path = str(DATA / self.file)
-        return Csv(path=path, season=self.season, holdout=self.holdout).load()
+        found = Csv(path=path, season=self.season, holdout=self.holdout).load()
+        return replace(found, unit=self.unit)
 
 
 class Nile(_Shipped):
@@ -152,6 +155,7 @@ class Nile(_Shipped):
 
     file = "nile.csv"
     about = "yearly flow of the Nile at Aswan, 1871 to 1970, 10^8 m3"
+    unit = "10⁸ m³ a year"
 
     def __init__(self, *, season: int = 1, holdout: int = 10) -> None:
         super().__init__(season, holdout)
@@ -172,6 +176,7 @@ class Airline(_Shipped):
 
     file = "airline.csv"
     about = "international airline passengers, monthly, 1949 to 1960, thousands"
+    unit = "thousands"
 
     def __init__(self, *, season: int = 12, holdout: int = 24) -> None:
         super().__init__(season, holdout)
@@ -193,6 +198,7 @@ class CO2(_Shipped):
 
     file = "co2.csv"
     about = "carbon dioxide at Mauna Loa, monthly, 1958-03 to 2001-12, ppm, 5 months missing"
+    unit = "ppm"
 
     def __init__(self, *, season: int = 12, holdout: int = 24) -> None:
         super().__init__(season, holdout)

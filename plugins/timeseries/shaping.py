@@ -41,6 +41,8 @@ class SeriesSet:
         Where the numbers come from: a file, or what made them.
     notes
         What was decided about the data that the user may want to know, one sentence each.
+    unit
+        Of the values, for the axes of pictures; empty where nobody knows.
     """
 
     values: np.ndarray
@@ -51,9 +53,14 @@ class SeriesSet:
     holdout: int = 0
     source: str = ""
     notes: Tuple[str, ...] = ()
+    unit: str = ""
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def axis(self, i: int) -> str:
+        """Name of series ``i`` for an axis, with the unit where it is known."""
+        return f"{self.names[i]}, {self.unit}" if self.unit else self.names[i]
 
     @property
     def length(self) -> np.ndarray:

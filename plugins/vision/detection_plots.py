@@ -156,7 +156,7 @@ def precision_recall(
     shares
         Average precision of each; nan where it has no object.
     """
-    fig = blank(6.4, 4.6)
+    fig = blank(7.4, 4.6)
     mean = float(np.nanmean(shares)) if np.isfinite(shares).any() else float("nan")
     axes = dress(fig.add_subplot(), f"Precision and recall at IoU 0.5, mAP {mean:.3f}")
     order = np.argsort([-share if share == share else 1 for share in shares], kind="stable")
@@ -172,7 +172,9 @@ def precision_recall(
             )
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     if len(classes) <= len(COLOURS):
-        axes.legend(frameon=False, loc="lower left", fontsize=9, title="average precision")
+        fig.legend(
+            frameon=False, loc="outside right upper", fontsize=9, title="average precision"
+        )  # beside the lines, which go everywhere
     return save(fig, path)
 
 
