@@ -634,7 +634,8 @@ def completion(shell: str) -> None:
 def doctor(runs: str, as_json: bool) -> None:
     """Check this machine, with a remedy for what fails.
 
-    Python, NumPy, MXNet, threads, contexts, a small training step, plugins and disk.
+    Python, NumPy, NVIDIA's driver, cards and libraries, MXNet, threads, contexts, a product of
+    matrices on each card, a small training step, plugins and disk.
 
     \b
     Example:

@@ -33,6 +33,10 @@ def _prepare_driver() -> Optional[nvidia.Driver]:
     driver = nvidia.ask()
     driver.require(distribution)
     preload(distribution)
+    # The first backward pass on the CPU would ask the driver for its cards, only to warn; that
+    # fails or hangs where the driver does.
+    for key in ("MXNET_CUDA_LIB_CHECKING", "MXNET_CUDNN_LIB_CHECKING"):
+        os.environ.setdefault(key, "0")
     return driver
 
 

@@ -5,33 +5,33 @@ Holds the checks only; whatever could hang or crash (MXNet, a driver) is tried i
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import json
-import os
-import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
+from dope.core.cuda import driver as nvidia
+from dope.core.cuda import libraries
+from dope.core.cuda.apart import ending, told
+from dope.core.cuda.builds import installed_distributions, is_for_gpus
 from dope.core.errors import DopeError
 from dope.core.plugging import health
 from dope.core.plugging.discovery import discover
+from dope.core.probing import SIZE
 from dope.core.rundir import DEFAULT_ROOT
 
-__all__ = ["Check", "examine", "probe"]
+__all__ = ["Check", "examine"]
 
 SECONDS = 60.0
 PROBE = (
     "import sys; sys.path[:] = [p for p in sys.path if p]; "  # not the folder it happens to be in
-    "from dope.core.doctor import probe; probe()"
+    "from dope.core.probing import probe; probe()"
 )
-REINSTALL = "Run: pip install --force-reinstall 'dope[cpu]'"
+BAD_CARD = "Use --contexts 'cpu(0)', and mend the driver: nvidia-smi should tell of no error."
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,15 @@ def examine(
     runs
         Where runs would be written.
     seconds
-        Longest time that MXNet may take to load and to train one step.
+        Longest time that the driver may take to tell of its cards, and CUDA's libraries to load,
+        and MXNet to load, to multiply and to train a little.
     version
         Of Python.
     """
     return [
         _python(version),
         _numpy(),
+        *_nvidia(seconds),
         *_mxnet(_probed(seconds), seconds),
         _plugins(),
         *_folder(Path(runs)),
@@ -105,50 +107,87 @@ def _numpy() -> Check:
     return Check("NumPy", "ok", found)
 
 
+def _nvidia(seconds: float) -> list[Check]:
+    """Driver, cards, and with a CUDA build its libraries."""
+    build = next(filter(is_for_gpus, installed_distributions()), "")
+    driver = nvidia.ask(seconds)
+    if not build:
+        return [Check("NVIDIA driver", "ok", _unused(driver))]
+    checks = [_driver(driver, build)]
+    for index, card in enumerate(driver.cards):
+        why = card.unfit(build)
+        text = f"{card.name}, compute capability {nvidia.dotted(card.capability)}"
+        remedy = "Use another card, or --contexts 'cpu(0)'." if why else ""
+        checks.append(Check(f"gpu({index})", "warn" if why else "ok", why or text, remedy))
+    return checks + (_libraries(seconds) if build == libraries.BUILD else [])
+
+
+def _unused(driver: nvidia.Driver) -> str:
+    """What there is for a build that does not need it."""
+    if driver.missing:
+        return "none, no card; the CPU build of MXNet needs none"
+    cards = ", ".join(card.name for card in driver.cards) or driver.trouble
+    return f"{driver.text()} ({cards}); not used by the CPU build of MXNet (docs/gpu.md)"
+
+
+def _driver(driver: nvidia.Driver, build: str) -> Check:
+    try:
+        driver.require(build)
+    except DopeError as error:
+        return Check("NVIDIA driver", "FAIL", error.message, error.hint)
+    why = driver.unfit(build)
+    if why:
+        remedy = "See that nvidia-smi works. Until then runs go on the CPU."
+        return Check("NVIDIA driver", "warn", f"{driver.text()}: {why}", remedy)
+    return Check("NVIDIA driver", "ok", driver.text())
+
+
+def _libraries(seconds: float) -> list[Check]:
+    """A line for each wheel of NVIDIA: its libraries, loaded in a process of its own."""
+    found = libraries.examine(seconds)
+    checks = []
+    for package, pin in libraries.PINS.items():
+        own = [each for each in found if each.package == package]
+        version, remedy = libraries.version(package), libraries.remedy([package])
+        text = ", ".join(f"{each.name}: {each.error}" for each in own if each.error)
+        if text:
+            text = f"{version or 'not installed'}; {text}"
+            checks.append(Check(package, "FAIL", text, remedy))
+        elif version in (pin, ""):
+            text = version or f"not installed; {', '.join(each.place for each in own)}"
+            names = ", ".join(each.name for each in own)
+            checks.append(Check(package, "ok", f"{version}: {names}" if version else text))
+        else:
+            checks.append(Check(package, "warn", f"{version}, tried was {pin}", remedy))
+    return checks
+
+
 def _probed(seconds: float) -> dict[str, Any]:
     """What ``probe`` said in a process of its own, and how that ended."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", PROBE],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-        )
-        output, code, errors = done.stdout, done.returncode, done.stderr
-    except subprocess.TimeoutExpired as late:
-        written = late.stdout or b""
-        output = written.decode(errors="replace") if isinstance(written, bytes) else written
-        code, errors = None, ""
-    except OSError as error:
-        output, code, errors = "", 1, str(error)
-    said: dict[str, Any] = {"code": code, "errors": errors.strip().splitlines()[-1:]}
-    for line in output.splitlines():
-        with contextlib.suppress(ValueError):
-            found = json.loads(line)
-            if isinstance(found, dict):
-                said.update(found)
-    return said
+    return told([sys.executable, "-c", PROBE], seconds)
 
 
 def _mxnet(said: dict[str, Any], seconds: float) -> list[Check]:
     """The checks of MXNet from what the probe said, up to where it ended."""
+    at, stage = said.get("trying"), said.get("stage", "training step")
     if "error" in said:
-        where = "MXNet" if "mxnet" not in said else "training step"
-        return [*_passed(said), Check(where, "FAIL", said["error"], said.get("hint") or REINSTALL)]
+        where = "MXNet" if "mxnet" not in said else stage
+        text = said["error"] if at is None else f"{at}: {said['error']}"
+        return [*_passed(said), Check(where, "FAIL", text, said.get("hint") or _remedy(at))]
     if said.get("done"):
         return _passed(said)
-    if said["code"] is None:
-        how = f"no answer within {seconds:g} s"
-    elif said["code"] < 0:
-        how = f"died of signal {-said['code']}"
-    else:
-        how = " ".join(["ended too early", *said["errors"]])
-    at = said.get("trying")
+    how = ending(said, seconds)
     if at is None:
-        return [Check("MXNet", "FAIL", f"import: {how}", REINSTALL)]
-    remedy = "Use --contexts 'cpu(0)', and mend the driver." if "gpu" in at else REINSTALL
-    return [*_passed(said), Check("training step", "FAIL", f"{at}: {how}", remedy)]
+        return [Check("MXNet", "FAIL", f"import: {how}", _remedy(at))]
+    return [*_passed(said), Check(stage, "FAIL", f"{at}: {how}", _remedy(at))]
+
+
+def _remedy(context: Optional[str]) -> str:
+    """What to do where MXNet fails on a context, or before there was one."""
+    if context is not None and context.startswith("gpu"):
+        return BAD_CARD
+    build = "cu112" if any(map(is_for_gpus, installed_distributions())) else "cpu"
+    return f"Run: pip install --force-reinstall 'dope[{build}]'"
 
 
 def _passed(said: dict[str, Any]) -> list[Check]:
@@ -156,18 +195,26 @@ def _passed(said: dict[str, Any]) -> list[Check]:
     if "mxnet" in said:
         checks.append(Check("MXNet", "ok", said["mxnet"]))
         checks.append(_threads(said))
-        gpu_build, found = "-cu" in said["mxnet"], said["contexts"]
-        if gpu_build and not any("gpu" in each for each in found):
-            remedy = "See that nvidia-smi works. Without a GPU 'dope[cpu]' is faster."
-            checks.append(Check("contexts", "warn", "a CUDA build but no GPU", remedy))
+        found, note = said["contexts"], said.get("note", "")
+        if note and not any("gpu" in each for each in found):
+            remedy = "Without a card to use, 'dope[cpu]' is smaller."
+            checks.append(Check("contexts", "warn", note, remedy))
         else:
             checks.append(Check("contexts", "ok", ", ".join(found)))
+    for context, (error, took) in said.get("products", {}).items():
+        text = f"{context}: {SIZE} x {SIZE} in {took:.3g} s, {error:.1g} from the CPU's"
+        good = error < 0.1  # TensorFloat-32, which newer cards may take, is off by 0.02
+        checks.append(
+            Check("matrix product", "ok" if good else "FAIL", text, "" if good else BAD_CARD)
+        )
     for context, (first, last) in said.get("steps", {}).items():
         text = f"{context}: loss {first:.4g} to {last:.4g}"
         if last < first:
             checks.append(Check("training step", "ok", text))
         else:
-            checks.append(Check("training step", "FAIL", f"{text}, which is no fall", REINSTALL))
+            checks.append(
+                Check("training step", "FAIL", f"{text}, which is no fall", _remedy(context))
+            )
     return checks
 
 
@@ -212,55 +259,3 @@ def _folder(runs: Path) -> list[Check]:
         remedy = "Free some space, or choose another place with --runs DIR."
         return [written, Check("disk", "FAIL" if free < 5e7 else "warn", room, remedy)]
     return [written, Check("disk", "ok", room)]
-
-
-def probe() -> None:
-    """Load MXNet, find contexts and train a little on each kind; say how it goes, line by line.
-
-    Runs in a process of its own. Each line on standard output is a JSON object.
-    """
-
-    def say(**facts: Any) -> None:
-        print(json.dumps(facts), flush=True)
-
-    try:
-        from dope.core import backend
-
-        found = [str(context) for context in backend.contexts("auto")]
-        say(
-            mxnet=f"{backend.mx.__version__} ({backend.distribution})",
-            threads=os.environ["OMP_NUM_THREADS"],
-            engine=backend.environment["MXNET_ENGINE_TYPE"],
-            cores=backend.physical_cores(),
-            contexts=found if "cpu(0)" in found else ["cpu(0)", *found],
-            platform=platform.platform(),
-        )
-        steps: dict[str, list[float]] = {}
-        for context in ["cpu(0)", *(each for each in found if each.startswith("gpu"))]:
-            say(trying=context)
-            steps[context] = _learn(context)
-            say(steps=steps)
-        say(done=True)
-    except DopeError as error:
-        say(error=error.message, hint=error.hint)
-    except Exception as error:
-        say(error=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
-
-
-def _learn(context: str) -> list[float]:
-    """First and last loss of a few steps of linear regression, as a task would make them."""
-    from dope.core.backend import contexts, mx, nd, seed
-    from dope.core.engine import Engine
-    from dope.core.task import Group
-
-    seed(0)
-    net = mx.gluon.nn.Dense(1, in_units=2)
-    x = nd.array([[0, 0], [0, 1], [1, 0], [1, 1]])
-    y = nd.array([[1], [3], [-1], [1]])
-    engine = Engine(net, {"main": Group([net], "sgd", {"learning_rate": 0.2})}, contexts(context))
-
-    def loss(net: Any, shard: Any, carry: Any) -> Any:
-        return nd.sum(nd.square(net(shard[0]) - shard[1]), axis=1)
-
-    losses = [engine.minimize("main", loss, (x, y)).mean() for _ in range(10)]
-    return [losses[0], losses[-1]]

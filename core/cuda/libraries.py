@@ -129,8 +129,11 @@ def preload(build: str) -> None:
     if build != BUILD:
         return
     missing: list[str] = []
+    packages = dict(LIBRARIES)
     for place, name in sought().items():
         try:
+            if place != name and _is_cut_short(Path(place), packages[name]):
+                raise OSError("the file is shorter than it was packed")
             ctypes.CDLL(place, mode=ctypes.RTLD_GLOBAL)
         except OSError as error:
             if place != name and not missing:  # after a missing one others fail for want of it
@@ -138,6 +141,19 @@ def preload(build: str) -> None:
             missing += [name] if place == name else []
     if missing:
         raise _missing(missing)
+
+
+def _is_cut_short(file: Path, package: str) -> bool:
+    """Whether less was written of a library than its wheel had: loading that kills a process."""
+    try:
+        recorded = metadata.distribution(package).files or []
+        return any(
+            each.size is not None and each.size > file.stat().st_size
+            for each in recorded
+            if each.name == file.name
+        )
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def _missing(names: list[str]) -> BackendError:
@@ -156,7 +172,7 @@ def _missing(names: list[str]) -> BackendError:
 def _does_not_load(name: str, error: str) -> BackendError:
     package = dict(LIBRARIES)[name]
     there, pin = version(package), PINS[package]
-    other = "" if there == pin else f", which is not {pin}"
+    other = "" if there == pin else f", which is not {pin},"
     return BackendError(
         f"{name} of {package} {there}{other} does not load: {' '.join(error.split())}",
         remedy([package]),

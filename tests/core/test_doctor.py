@@ -10,9 +10,13 @@ import json
 import pytest
 
 from dope.core import doctor
+from dope.core.cuda.driver import Card, Driver
+from dope.core.cuda.libraries import LIBRARIES, PINS, Found
 from dope.core.doctor import Check, examine
 
 TODAY = (3, 11, 7)
+NO_LIBRARY = "libcuda.so.1: cannot open shared object file: No such file or directory"
+FOUND = [Found(name, package, f"/site/{name}", "") for name, package in LIBRARIES]
 
 
 def by_name(checks):
@@ -35,6 +39,8 @@ def no_probe(monkeypatch):
         "done": True,
     }
     monkeypatch.setattr(doctor, "_probed", lambda seconds: said)
+    monkeypatch.setattr(doctor, "installed_distributions", lambda: {"mxnet": "1.9.1"})
+    monkeypatch.setattr(doctor.nvidia, "ask", lambda seconds: Driver(missing=NO_LIBRARY))
     return said
 
 
@@ -49,8 +55,8 @@ def test_this_machine_is_well_and_the_command_says_so(inside, tmp_path):
     found = {each["name"]: each for each in json.loads(result.stdout)}
     assert [each["name"] for each in found.values() if each["state"] == "FAIL"] == []
     assert result.exit_code == 0 and not (tmp_path / "runs").exists()
-    names = ["Python", "NumPy", "MXNet", "threads", "contexts", "training step", "plugins"]
-    assert list(found) == [*names, "runs folder", "disk"]
+    names = ["Python", "NumPy", "NVIDIA driver", "MXNet", "threads", "contexts", "training step"]
+    assert list(found) == [*names, "plugins", "runs folder", "disk"]
     assert found["MXNet"]["text"].startswith("1.9.1")
     assert "cpu(0)" in found["contexts"]["text"]
     assert list(tmp_path.iterdir()) == []
@@ -127,10 +133,128 @@ def test_a_step_that_does_not_learn(no_probe):
     assert check.state == "FAIL" and "no fall" in check.text
 
 
-def test_a_cuda_build_without_a_gpu(no_probe):
-    no_probe["mxnet"] = "1.9.1 (mxnet-cu112)"
+def test_the_cpu_build_without_a_card_is_calm(no_probe):
+    check = by_name(examine(version=TODAY))["NVIDIA driver"]
+    assert check == Check("NVIDIA driver", "ok", "none, no card; the CPU build of MXNet needs none")
+
+
+@pytest.mark.parametrize(
+    ("driver", "text"),
+    [
+        (
+            Driver(release="535.104.05", cuda=(12, 2), cards=(Card("A100", (8, 0)),)),
+            "535.104.05, CUDA 12.2 (A100); not used by the CPU build of MXNet (docs/gpu.md)",
+        ),
+        (Driver(trouble="it hangs"), "version unknown (it hangs); not used by the CPU build"),
+    ],
+)
+def test_the_cpu_build_beside_a_driver_is_calm(no_probe, monkeypatch, driver, text):
+    monkeypatch.setattr(doctor.nvidia, "ask", lambda seconds: driver)
+    check = by_name(examine(version=TODAY))["NVIDIA driver"]
+    assert check.state == "ok" and check.text.startswith(text) and check.remedy == ""
+
+
+@pytest.fixture
+def gpu(no_probe, monkeypatch):
+    """A CUDA build with two cards, one of them too new; both can be changed."""
+    monkeypatch.setattr(doctor, "installed_distributions", lambda: {"mxnet-cu112": "1.9.1"})
+    cards = (Card("A100", (8, 0)), Card("H100", (9, 0)))
+    machine = {"driver": Driver(release="535.1", cuda=(12, 2), cards=cards), "found": FOUND}
+    monkeypatch.setattr(doctor.nvidia, "ask", lambda seconds: machine["driver"])
+    monkeypatch.setattr(doctor.libraries, "examine", lambda seconds: machine["found"])
+    monkeypatch.setattr(doctor.libraries, "version", lambda package: PINS[package])
+    no_probe.update(
+        mxnet="1.9.1 (mxnet-cu112)",
+        contexts=["cpu(0)", "gpu(0)"],
+        products={"gpu(0)": [1e-6, 2e-5]},
+        steps={"cpu(0)": [3.0, 0.5], "gpu(0)": [3.0, 0.5]},
+        note="--contexts auto is gpu(0): gpu(1): H100 has compute capability 9.0",
+    )
+    return machine
+
+
+def test_driver_cards_and_libraries_of_a_cuda_build(gpu):
+    checks = by_name(examine(version=TODAY))
+    assert checks["NVIDIA driver"] == Check("NVIDIA driver", "ok", "535.1, CUDA 12.2")
+    assert checks["gpu(0)"] == Check("gpu(0)", "ok", "A100, compute capability 8.0")
+    assert checks["gpu(1)"].state == "warn" and "code for 5.0 to 8.9" in checks["gpu(1)"].text
+    assert "--contexts 'cpu(0)'" in checks["gpu(1)"].remedy
+    assert checks["nvidia-cublas-cu11"].text == "11.11.3.6: libcublasLt.so.11, libcublas.so.11"
+    assert {checks[package].state for package in PINS} == {"ok"}
+    assert checks["contexts"] == Check("contexts", "ok", "cpu(0), gpu(0)")
+    product = checks["matrix product"]
+    assert product.state == "ok" and product.text == (
+        "gpu(0): 256 x 256 in 2e-05 s, 1e-06 from the CPU's"
+    )
+
+
+def test_a_library_that_is_missing_or_of_another_version(gpu, monkeypatch):
+    error = "libcufft.so.10: cannot open shared object file"
+    gpu["found"] = [
+        each._replace(place="", error=error) if "cufft" in each.name else each for each in FOUND
+    ]
+    versions = {**PINS, "nvidia-cufft-cu11": "", "nvidia-nccl-cu11": "2.19.3"}
+    versions["nvidia-nvtx-cu11"] = ""
+    monkeypatch.setattr(doctor.libraries, "version", versions.get)
+    checks = by_name(examine(version=TODAY))
+    assert checks["nvidia-cufft-cu11"] == Check(
+        "nvidia-cufft-cu11",
+        "FAIL",
+        f"not installed; libcufft.so.10: {error}",
+        "Run: pip install nvidia-cufft-cu11==10.9.0.58",
+    )
+    nccl = checks["nvidia-nccl-cu11"]
+    assert nccl.state == "warn" and nccl.text == "2.19.3, tried was 2.21.5"
+    assert nccl.remedy == "Run: pip install nvidia-nccl-cu11==2.21.5"
+    nvtx = checks["nvidia-nvtx-cu11"]
+    assert nvtx.state == "ok" and nvtx.text == "not installed; /site/libnvToolsExt.so.1"
+
+
+@pytest.mark.parametrize(
+    ("driver", "state", "words", "remedy"),
+    [
+        (Driver(missing=NO_LIBRARY), "FAIL", "there is no NVIDIA driver", "dope[cpu]"),
+        (Driver(trouble="it hangs"), "warn", "version unknown: it hangs", "nvidia-smi"),
+        (Driver(cuda=(10, 2)), "warn", "needs one for 11.0 or later", "nvidia-smi"),
+    ],
+    ids=["missing", "hangs", "old"],
+)
+def test_a_driver_that_a_cuda_build_cannot_use(gpu, driver, state, words, remedy):
+    gpu["driver"] = driver
+    check = by_name(examine(version=TODAY))["NVIDIA driver"]
+    assert check.state == state and words in check.text and remedy in check.remedy
+
+
+def test_a_cuda_build_without_a_card_to_use(gpu, no_probe):
+    no_probe.update(contexts=["cpu(0)"], note="--contexts auto is cpu(0): no card", products={})
     check = by_name(examine(version=TODAY))["contexts"]
-    assert check.state == "warn" and "nvidia-smi" in check.remedy
+    assert check.state == "warn" and check.text == no_probe["note"]
+    assert "'dope[cpu]'" in check.remedy
+
+
+def test_a_card_that_multiplies_wrongly(gpu, no_probe):
+    no_probe["products"] = {"gpu(0)": [float("nan"), 2e-5]}
+    check = by_name(examine(version=TODAY))["matrix product"]
+    assert check.state == "FAIL" and "nan from the CPU's" in check.text
+    assert "--contexts 'cpu(0)'" in check.remedy
+
+
+@pytest.mark.parametrize("stage", ["matrix product", "training step"])
+@pytest.mark.parametrize("code", [None, -6])
+def test_a_card_that_hangs_or_crashes_is_named(gpu, no_probe, stage, code):
+    no_probe.update(trying="gpu(0)", stage=stage, code=code, done=False)
+    check = by_name(examine(version=TODAY, seconds=7))[stage]
+    how = "no answer within 7 s" if code is None else "died of signal 6"
+    assert check.state == "FAIL" and check.text == f"gpu(0): {how}"
+    assert "--contexts 'cpu(0)'" in check.remedy
+
+
+def test_a_cuda_build_that_does_not_load_is_brought_back_as_such(gpu, no_probe):
+    for key in ("mxnet", "trying", "done"):
+        del no_probe[key]
+    no_probe["code"] = -11
+    check = by_name(examine(version=TODAY))["MXNet"]
+    assert check.text == "import: died of signal 11" and "'dope[cu112]'" in check.remedy
 
 
 @pytest.mark.parametrize("threads", ["8", "0", "all"])
