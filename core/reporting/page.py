@@ -311,9 +311,14 @@ def _figures(
     metrics = record.metrics
     groups = {k: v for k, v in metrics.items() if _table_like(v)}
     figures = list(reading.flat({k: v for k, v in metrics.items() if k not in groups}).items())
-    tables = [_table(key, rows, metrics) for key, rows in groups.items()]
+    folds = metrics.get("folds")
+    mean = folds.get("mean") if isinstance(folds, Mapping) else None
+    mean = mean if isinstance(mean, Mapping) else {}
+    own = {**mean, **metrics}
+    tables = [_table(k, rows, {} if k == "folds" else own) for k, rows in groups.items()]
     beside = {key for table in groups.values() for row in table.values() for key in row}
-    return _cards(record, dict(figures), beside), tables, figures
+    several = {f"{key}, mean of folds": value for key, value in mean.items()}
+    return _cards(record, {**several, **dict(figures)}, beside), tables, figures
 
 
 def _table_like(value: Any) -> bool:
@@ -359,7 +364,7 @@ def _cards(
     def rank(key: str) -> tuple[bool, int, bool]:
         apart = 2 if not key.startswith("valid_") else 1
         held = 0 if key.startswith("test_") or key in beside else apart
-        known = larger_is_better(key) is not None
+        known = larger_is_better(key.partition(",")[0]) is not None
         return key != monitor, held + 3 * (not known), "loss" in key
 
     best = sorted(numbers, key=rank)[:4]

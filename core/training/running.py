@@ -148,6 +148,8 @@ def train(
         "metrics": {},
         "environment": _environment(),
     }
+    if ":" in config.task and task.captions:  # no registry knows them
+        result["captions"] = dict(task.captions)
     directory.write_json("result.json", result)
     try:
         team = team or ALONE

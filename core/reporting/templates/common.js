@@ -41,5 +41,5 @@ function layout(logarithmic, extra, ticks) {
 
 const SETTINGS = { responsive: true, displayModeBar: false, doubleClick: "reset" };
 
-// A chart that has nothing to show on a logarithmic axis keeps its linear one.
+// Whether a logarithmic axis can show all of it.
 const canBeLog = (lines) => lines.every((line) => line.y.every((v) => v === null || v > 0));

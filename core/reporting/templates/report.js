@@ -27,6 +27,11 @@
     const place = $(chart.id);
     await Plotly.newPlot(place, traces(chart), layout(chart.log, {}, whole(chart.lines)), SETTINGS);
     drawn.push([place, chart]);
+    const box = place.parentElement.querySelector("input");
+    if (!canBeLog(chart.lines)) box.parentElement.hidden = true;
+    box.addEventListener("change", () => {
+      Plotly.relayout(place, { "yaxis.type": box.checked ? "log" : "linear", "yaxis.autorange": true });
+    });
     await new Promise((go) => setTimeout(go));  // let the page answer between two charts
   }
   const bars = $("phases");
@@ -45,13 +50,6 @@
   });
   if (bars) await Plotly.newPlot(bars, bar(), barLayout(), SETTINGS);
 
-  const log = $("log");
-  if (log) log.addEventListener("change", () => {
-    for (const [place, chart] of drawn) {
-      const may = canBeLog(chart.lines);
-      Plotly.relayout(place, { "yaxis.type": log.checked && may ? "log" : "linear", "yaxis.autorange": true });
-    }
-  });
   const again = () => {
     for (const [place, chart] of drawn) {
       const type = place.layout.yaxis.type;
