@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import logging
 import sys
@@ -70,7 +71,8 @@ def model(traced: Traced) -> bytes:
         for each in inputs
     ]
     try:
-        with _shim(), _converter() as converter:
+        # it prints, too
+        with _shim(), _converter() as converter, contextlib.redirect_stdout(io.StringIO()):
             graph = converter.create_onnx_graph_proto(
                 symbol,
                 {name: mx.nd.array(value, dtype=value.dtype) for name, value in values.items()},
@@ -125,9 +127,23 @@ def _prediction(traced: Traced) -> tuple[Any, dict[str, np.ndarray]]:
         node["inputs"] = [instead.get(n, [n, k, *r]) for n, k, *r in node["inputs"]]
         if node["op"] in through:
             instead[i] = node["inputs"][through[node["op"]]]
+        elif node["op"] == "where" and _of_training(graph["nodes"], node["inputs"][0][0]):
+            instead[i] = node["inputs"][2]
     symbol = mx.sym.load_json(json.dumps(graph))
     values = traced.values
     return symbol, {name: values[name] for name in symbol.list_inputs() if name in values}
+
+
+def _of_training(nodes: Sequence[Any], place: int) -> bool:
+    """Whether a node is 1 in training and 0 outside it, as layers from scratch find out.
+
+    It is the square of what dropout makes of ones, less 1; dropout itself is passed over by now.
+    """
+    for operator in ("square", "_minus_scalar", "ones_like"):
+        if nodes[place]["op"] != operator:
+            return False
+        place = nodes[place]["inputs"][0][0]
+    return True
 
 
 def _types() -> Mapping[Any, int]:

@@ -19,7 +19,13 @@ from dope.core.errors import ConfigError
 from dope.core.plugging.registry import Entry, Registry
 from dope.core.rundir import plain
 from dope.core.testing.case import SEED, Case, from_yaml, merged
-from dope.core.testing.commands import check_predict, check_quick, check_splits, check_usage
+from dope.core.testing.commands import (
+    check_export,
+    check_predict,
+    check_quick,
+    check_splits,
+    check_usage,
+)
 from dope.core.testing.comparing import (
     arrays,
     difference,
@@ -250,6 +256,7 @@ CHECKS: Mapping[str, Check] = {
         Check("resume", check_resume, ("same_seed", "reload")),
         Check("splits", check_splits, ("loss",)),
         Check("predict", check_predict, ("run",)),
+        Check("export", check_export, ("run", "moves")),
         Check("usage", check_usage, ("refusals",)),
         Check("quick", check_quick, ("run",)),
     )

@@ -6,13 +6,16 @@ Holds what is judged, as ``checks.py``; the command lines run in ``offline.py``.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from dope.core.configuring.asking import questions
 from dope.core.configuring.options import part_signature
+from dope.core.configuring.signature import class_attribute
 from dope.core.configuring.values import Mismatch, from_text
 from dope.core.errors import ConfigError
+from dope.core.exporting.declaring import FORMATS
 from dope.core.rundir import RunDirectory, plain
 from dope.core.testing.case import Case
 from dope.core.testing.comparing import fail
@@ -67,6 +70,33 @@ def check_predict(case: Case) -> None:
     missing = [str(path) for path in found.get("files", []) if not Path(path).is_file()]
     if missing:
         fail(f"predict names files that are not there: {', '.join(missing)}")
+
+
+def check_export(case: Case) -> None:
+    """Its networks compute the same in a process without dope, or it says why they are not given.
+
+    As MXNet's symbol. That it cannot be, where the task says so, is tried.
+    """
+    from dope.core import api
+    from dope.core.exporting import verbs, writing
+
+    reasons = class_attribute(case.target, "no_export", {})
+    for form, why in reasons.items():
+        if form not in FORMATS:
+            fail(f"no_export names '{form}'; formats are {', '.join(FORMATS)}")
+        if not (isinstance(why, str) and why.strip()):
+            fail(f"no_export['{form}'] is {why!r}, and no reason")
+    run, _ = case.run("export")
+    if "symbol" not in reasons:
+        verbs.export(run.path, to=case.folder / "export" / run.path.name, registry=case.registry)
+        return
+    loaded = api.load(run.path, registry=case.registry)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            writing.write(Path(folder), "symbol", loaded.task.exports(loaded.nets), {})
+        except Exception:
+            raise NotApplicable(f"not exported: {reasons['symbol']}") from None
+    fail(f"no_export says why it is no symbol, but it can be one: {reasons['symbol']}")
 
 
 def check_usage(case: Case) -> None:

@@ -14,7 +14,7 @@ from dope.core.backend import mx
 from dope.core.errors import ConfigError
 from dope.core.exporting.declaring import Exported, Input
 from dope.core.rundir import RunDirectory
-from dope.core.task import Task, parameters
+from dope.core.task import Task, blocks, parameters
 from dope.plugins.vision import plots
 from dope.plugins.vision.scaling import IMAGES, scaling
 
@@ -116,11 +116,12 @@ class Classifier(Task):
     def exports(self, nets: Any) -> Sequence[Exported]:
         """Images to probabilities of classes."""
         images = self.examples_of("test", "valid", "train")[0]
+        net = blocks(nets)["net"]  # of several, the one that predicts
         facts = scaling(self.dataset.to_input, self.dataset.shape)
         return [
             Exported(
-                [nets],
-                lambda x: nets(x).softmax(),
+                [net],
+                lambda x: net(x).softmax(),
                 [Input("image", images, IMAGES)],
                 {"probability": "of each class"},
                 about="Tells classes of images apart.",

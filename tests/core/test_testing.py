@@ -14,6 +14,7 @@ from dope.core.testing import CHECKS, FLOOR, Outcome, Suite, commands, run_check
 
 CODE = '''
 from __future__ import annotations
+import dataclasses
 import os
 import socket
 import time
@@ -106,6 +107,7 @@ class Counting(Sound):
     """No gradients: a mean by counting."""
     exempt = {"loss": "it counts", "examples": "it counts",
               "other_seed": "a sum has no order"}
+    no_export = {"symbol": "it has no network", "onnx": "it has no network"}
     def build(self):
         net = mx.gluon.nn.HybridBlock()
         net.sums = net.params.get("sums", shape=(2,), init="zeros", grad_req="null")
@@ -278,6 +280,25 @@ class NoFile(Sound):
     def predict(self, nets, run):
         return {"files": [run.path / "forecast.csv"]}
 
+class GivesOther(Sound):
+    """What it exports is not what it computes."""
+    def exports(self, nets):
+        (found,) = super().exports(nets)
+        return [dataclasses.replace(found, compute=lambda x: nets(x) + 1e-4, reference=nets)]
+
+class OfTwoRows(Sound):
+    """Its graph serves batches of one size only."""
+    def exports(self, nets):
+        (found,) = super().exports(nets)
+        rows = len(found.inputs[0].example)
+        return [dataclasses.replace(found, compute=lambda x: nets(x).reshape((rows, 1)))]
+
+class CouldExport(Sound):
+    no_export = {"symbol": "nobody has tried"}
+
+class NoReasonNot(Sound):
+    no_export = {"onnx": " "}
+
 class NeverPredicts(Sound):
     """Nothing to apply: it only fits."""
     predict = Task.predict
@@ -380,11 +401,15 @@ FAULTS = {
     "EmptyTest": "splits",
     "NoRows": "predict",
     "NoFile": "predict",
+    "GivesOther": "export",
+    "OfTwoRows": "export",
+    "CouldExport": "export",
+    "NoReasonNot": "export",
     "Online": "quick",
     "Litters": "quick",
     "Slow": "quick",
 }
-ELSEWHERE = ("reload", "resume", "usage", "quick")  # seconds each: they start processes
+ELSEWHERE = ("reload", "resume", "usage", "quick", "export")  # seconds each: they start processes
 PARTS = {"dataset": "Points", "model": "Net", "loss": "Square"}
 
 
@@ -415,7 +440,9 @@ def test_a_sound_task_passes(registry, tmp_path, name):
     outcomes = run_checks(registry, f"toys.{name.lower()}", tmp_path)
     exempt = exempt_of(name)
     assert states(outcomes, "exempt") == exempt
-    assert states(outcomes, "passed") == set(CHECKS) - exempt, "\n".join(map(str, outcomes))
+    never = {"export"} if name == "Counting" else set()
+    assert states(outcomes, "not applicable") == never
+    assert states(outcomes, "passed") == set(CHECKS) - exempt - never, "\n".join(map(str, outcomes))
     assert shortfall(outcomes) is None
 
 
