@@ -27,6 +27,7 @@ from dope.core.errors import RunError
 
 RSH = "ssh -o BatchMode=yes"
 PORT = 9091  # of the scheduler, where it is on another machine
+ERROR = b"error: "
 GRACE = 10.0  # seconds that processes have to end after they were told to
 PROGRAM = "from dope.cli import main; main()"
 PASSED_ON = ("OMP_", "MXNET_", "PS_", "DOPE_")  # variables that processes elsewhere get, too
@@ -83,6 +84,7 @@ class Node:
     number: int
     host: Host
     process: Any = None
+    error: str = ""  # what it said last of what went wrong
     threads: list[threading.Thread] = field(default_factory=list)
 
     @property
@@ -206,7 +208,8 @@ def _begin(plan: Plan, node: Node, shared: Mapping[str, str], logs: Path) -> Non
         (node.process.stderr, sys.stderr, f"[{node.name}] "),
     ):
         to = to if leader else sys.stderr
-        thread = threading.Thread(target=_pass_on, args=(stream, to, prefix, log), daemon=True)
+        given = (node, stream, to, prefix, log)
+        thread = threading.Thread(target=_pass_on, args=given, daemon=True)
         thread.start()
         node.threads.append(thread)
 
@@ -216,10 +219,13 @@ def _remote(rsh: str, shell: str) -> list[str]:
     return [shell] if Path(shlex.split(rsh)[0]).name == "ssh" else ["sh", "-c", shell]
 
 
-def _pass_on(stream: IO[bytes], to: IO[str], prefix: str, log: Any) -> None:
+def _pass_on(node: Node, stream: IO[bytes], to: IO[str], prefix: str, log: Any) -> None:
     for line in stream:
         with contextlib.suppress(OSError):  # a full disk does not end a run
             log.write(line)
+        if line.startswith(ERROR):
+            node.error = line[len(ERROR) :].decode(errors="replace").strip()
+            continue  # it is said at the end
         with contextlib.suppress(OSError, ValueError):
             to.write(prefix + line.decode(errors="replace"))
             to.flush()
@@ -244,7 +250,7 @@ def _wait(nodes: Sequence[Node], signals: Sequence[int]) -> Optional[Node]:
     while True:
         bad = [node for node in nodes if node.process.poll() not in (None, 0)]
         if bad:
-            return min(bad, key=lambda node: node.kind != "worker")
+            return min(bad, key=lambda node: (node.process.returncode > 0, node.kind != "worker"))
         if all(node.process.poll() == 0 for node in workers):
             return None
         while told < len(signals):
@@ -257,7 +263,8 @@ def _wait(nodes: Sequence[Node], signals: Sequence[int]) -> Optional[Node]:
 def _end(nodes: Sequence[Node]) -> None:
     """End whatever still runs: first by a word, then by force."""
     begun = [node for node in nodes if node.process is not None]
-    bad = next((node for node in begun if node.process.poll() not in (None, 0)), None)
+    ended = [node for node in begun if node.process.poll() not in (None, 0)]
+    bad = min(ended, key=lambda node: node.process.returncode > 0, default=None)
     end = time.monotonic() + (GRACE if bad is not None else 3 * GRACE)
     for node in begun:
         if bad is not None:
@@ -286,9 +293,12 @@ def _failure(plan: Plan, node: Node, code: int, logs: Path) -> RunError:
     log = logs / f"{node.name.replace(' ', '-')}.log"
     begun = (plan.folder / "result.json").exists()
     again = f" or go on with: dope launch -n {plan.workers} -s {plan.servers} resume {plan.folder}"
-    error = RunError(
-        f"{node.where} {_how(code)}; all others were ended", f"See {log}{again if begun else ''}"
-    )
+    if node.error:
+        node.threads[-1].join(timeout=1)
+        error = RunError(f"{node.where}: {node.error}")
+    else:
+        text = f"{node.where} {_how(code)}; all others were ended"
+        error = RunError(text, f"See {log}{again if begun else ''}.")
     if code == 2:
         error.exit_code = 2
     return error

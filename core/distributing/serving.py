@@ -60,13 +60,13 @@ class _Node:
             self.watch.met()
         if part.kind == "server":
             lost = team.dead(self.store, team.SCHEDULER, part.silence)
-            return f"the scheduler {part.scheduler} is gone; its log says why" if lost else None
+            return team.unheard(part) if lost else None
         for kind, count, first in (("server", part.servers, 8), ("worker", part.workers, 9)):
             for number in range(count):  # ps-lite's numbers of single nodes
                 if team.dead(self.store, first + 2 * number, part.silence):
                     return (
-                        f"{kind} {number} (MXNet's number) has not been heard of for "
-                        f"{part.silence} s. {team.GO_ON}"
+                        f"{kind} {number} (by MXNet's count) was not heard of for "
+                        f"{part.silence} s: it has ended, or the network is broken. {team.GO_ON}"
                     )
         return None
 

@@ -26,8 +26,9 @@ from dope.core.errors import BackendError, RunError
 
 SCHEDULER, SERVERS, WORKERS = 1, 2, 4  # groups of nodes, as ps-lite numbers them
 BUCKET = 1 << 20  # gradients that go together, in entries; MXNet cuts longer ones up itself
+LEAVING = 10  # seconds that a worker which has failed takes to say goodbye, at most
 REACH = 60  # seconds in which the scheduler must be reachable
-GO_ON = "Go on with dope resume, or look at its log."
+GO_ON = "Go on with dope resume."
 
 
 class Alone:
@@ -107,7 +108,7 @@ class Team(Alone):
     def _gone(self) -> Optional[str]:
         if self._store is None or not dead(self._store, SCHEDULER, self._role.silence):
             return None
-        return f"the scheduler {self._role.scheduler} is gone; its log says why. {GO_ON}"
+        return unheard(self._role)
 
     def _greet(self) -> None:
         """Insist that all workers have numbers of their own and the same software."""
@@ -204,10 +205,9 @@ class Team(Alone):
         yes = ctypes.c_int(0 if failed else 1)
         self._watch.expect("the other workers did not end", 10 * self._role.patience)
         mx.base.check_call(mx.base._LIB.MXKVStoreSetBarrierBeforeExit(self._store.handle, yes))
-        store, self._store = self._store, None
-        if failed:  # without the others it could hang; the process ends soon
-            store.handle = None
-        del store
+        if failed:
+            self._watch.expect("this worker has failed", LEAVING)
+        self._store = None  # frees it
         self._watch.end()
 
     def on_loss(self, function: Callable[[str], Any]) -> None:
@@ -282,6 +282,12 @@ def create() -> Any:
             f"MXNet's distributed store does not start: {(lines or [str(error)])[-1][:300]}",
             f"Look whether {part.scheduler} is the scheduler of this run.",
         ) from error
+
+
+def unheard(part: Role) -> str:
+    """What is said when the scheduler is silent."""
+    why = "it has ended, and its log says why, or the network is broken"
+    return f"the scheduler {part.scheduler} was not heard of for {part.silence} s: {why}. {GO_ON}"
 
 
 def reach(part: Role) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Callable, Optional
 from dope.core.distributing.roles import Role
 
 EVERY = 1.0  # seconds between two looks
+LOOKS = 3  # in a row that must find somebody gone: at its start, ps-lite takes all for dead
 INTERRUPT, STOP = "interrupt", "stop"  # what a launcher says
 
 
@@ -54,11 +55,13 @@ class Watch:
         self._ended.set()
 
     def _look(self) -> None:
+        seen = 0
         while not self._ended.wait(EVERY):
             if time.monotonic() > self._until:
                 self.give_up(self._waiting)
             reason = self._gone()
-            if reason and not self._ended.is_set():
+            seen = seen + 1 if reason else 0
+            if reason and seen == LOOKS and not self._ended.is_set():
                 self.give_up(reason)
 
     def _hear(self) -> None:
@@ -73,16 +76,16 @@ class Watch:
                 if word == INTERRUPT:
                     os.kill(os.getpid(), signal.SIGINT)
                 elif word == STOP and not self._ended.is_set():
-                    self.give_up(reason or "told to stop")
+                    self.give_up(reason or "told to stop", "ends")
         if not self._ended.is_set():
             self.give_up("the launcher is gone")
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self, reason: str, word: str = "error") -> None:
         """Say why, and end the process at once with exit code 1."""
         self._ended.set()
         with contextlib.suppress(Exception):  # whatever fails now, the process must end
             self.last_words(reason)
         with contextlib.suppress(Exception):
-            print(f"error: {self._role.kind}: {reason}", file=sys.stderr, flush=True)
+            print(f"{word}: {reason}", file=sys.stderr, flush=True)
             sys.stdout.flush()
         os._exit(1)
