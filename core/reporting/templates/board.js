@@ -40,10 +40,21 @@
       .map((key) => ({ key: `figure ${key}`, title: key.replaceAll("_", " "), get: (r) => r.metrics[key], number: true, figure: true }));
   }
 
-  function visible() {
+  // Runs of the chosen task have a row each; the filter only hides rows.
+  const ofTask = () => data.runs.filter((run) => !$("task").value || run.task === $("task").value);
+  let rows = [];  // pairs of a run and its row, in the order of the table
+
+  function filter() {
     const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const task = $("task").value;
-    return data.runs.filter((run) => (!task || run.task === task) && words.every((word) => lower(run).includes(word)));
+    let count = 0;
+    for (const [run, row] of rows) {
+      const fits = words.every((word) => lower(run).includes(word));
+      if (row.hidden === fits) row.hidden = !fits;
+      count += fits;
+    }
+    const damaged = data.runs.filter((run) => run.status === "damaged").length;
+    $("empty").hidden = count > 0;
+    $("count").textContent = (count === data.runs.length ? `${count} runs` : `${count} of ${data.runs.length} runs`) + (damaged ? `, ${damaged} damaged` : "");
   }
 
   function ordered(runs, columns) {
@@ -57,7 +68,7 @@
   }
 
   function table() {
-    const runs = visible();
+    const runs = ofTask();
     const columns = [...fixed, ...figures(runs)];
     const heads = make("tr");
     heads.append(make("td"));
@@ -66,19 +77,24 @@
       const head = make("th", null, { scope: "col", class: column.number && "n", "aria-sort": on && (sort.down ? "descending" : "ascending") });
       const button = make("button", column.title, { type: "button" });
       button.addEventListener("click", () => {
-        sort = { key: column.key, down: on ? !sort.down : !!column.number };
-        table();
+        sort = { key: column.key, down: sort.key === column.key ? !sort.down : !!column.number };
+        for (const other of heads.querySelectorAll("th")) other.removeAttribute("aria-sort");
+        head.setAttribute("aria-sort", sort.down ? "descending" : "ascending");
+        order(columns);
       });
       head.append(button);
       heads.append(head);
     }
-    const rows = document.createDocumentFragment();
-    for (const run of ordered(runs, columns)) rows.append(line(run, columns));
     $("runs").tHead.replaceChildren(heads);
-    $("runs").tBodies[0].replaceChildren(rows);
-    $("empty").hidden = runs.length > 0;
-    const damaged = data.runs.filter((run) => run.status === "damaged").length;
-    $("count").textContent = (runs.length === data.runs.length ? `${runs.length} runs` : `${runs.length} of ${data.runs.length} runs`) + (damaged ? `, ${damaged} damaged` : "");
+    rows = runs.map((run) => [run, line(run, columns)]);
+    order(columns);
+    filter();
+  }
+
+  function order(columns) {
+    const place = new Map(ordered(rows.map(([run]) => run), columns).map((run, i) => [run, i]));
+    rows.sort(([a], [b]) => place.get(a) - place.get(b));
+    $("runs").tBodies[0].replaceChildren(...rows.map(([, row]) => row));
   }
 
   function line(run, columns) {
@@ -212,7 +228,7 @@
     $("task").value = names.includes(now) ? now : "";
   }
 
-  $("filter").addEventListener("input", table);
+  $("filter").addEventListener("input", filter);
   $("task").addEventListener("change", table);
   $("none").addEventListener("click", () => { chosen.clear(); table(); compare(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", compare);
