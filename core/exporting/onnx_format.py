@@ -5,6 +5,7 @@ Holds no files and no comparison. Imported only where ONNX is asked for.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import io
@@ -129,9 +130,29 @@ def _prediction(traced: Traced) -> tuple[Any, dict[str, np.ndarray]]:
             instead[i] = node["inputs"][through[node["op"]]]
         elif node["op"] == "where" and _of_training(graph["nodes"], node["inputs"][0][0]):
             instead[i] = node["inputs"][2]
+    _spell_out(graph["nodes"], traced)
     symbol = mx.sym.load_json(json.dumps(graph))
     values = traced.values
     return symbol, {name: values[name] for name in symbol.list_inputs() if name in values}
+
+
+def _spell_out(nodes: Sequence[Any], traced: Traced) -> None:
+    """Name the axes of sums over all but some: the converter overlooks ``exclude``."""
+    if not any(node.get("attrs", {}).get("exclude") == "True" for node in nodes):
+        return
+    whole = traced.symbol.get_internals()
+    given = {name: value.shape for name, value in traced.values.items()}
+    given |= {each.name: each.example.shape for each in traced.exported.inputs}
+    shapes = dict(zip(whole.list_outputs(), whole.infer_shape(**given)[1]))
+    for node in nodes:
+        attributes = node.get("attrs", {})
+        if attributes.get("exclude") == "True":
+            source = nodes[node["inputs"][0][0]]
+            rank = len(shapes[source["name"] + ("" if source["op"] == "null" else "_output")])
+            kept = ast.literal_eval(attributes.get("axis", "()"))
+            kept = {k % rank for k in (kept if isinstance(kept, tuple) else (kept,))}
+            axes = tuple(k for k in range(rank) if k not in kept)
+            node["attrs"] = {**attributes, "axis": str(axes), "exclude": "False"}
 
 
 def _of_training(nodes: Sequence[Any], place: int) -> bool:
