@@ -10,14 +10,14 @@ from typing import Any, ClassVar, List, Literal, Optional, Tuple, Union
 
 import numpy as np
 
-from dope.core.backend import mx
 from dope.core.errors import ConfigError, did_you_mean
 from dope.core.metrics import Sum
 from dope.core.rundir import RunDirectory
 from dope.core.task import Group, compiled
 from dope.plugins.vision import finetune_plots, finetune_scores
 from dope.plugins.vision.classify import Classifier
-from dope.plugins.vision.finetune_phases import Phases
+from dope.plugins.vision.finetune_body import hold, stages
+from dope.plugins.vision.finetune_phases import Phases, weighted
 
 
 class FineTuning(Classifier):
@@ -59,9 +59,10 @@ class FineTuning(Classifier):
     }
     profiles: ClassVar[Mapping[str, Any]] = {
         "quick": {
-            "task": {"pretrain_epochs": 5, "scratch": True, "scratch_rate": 2.0},
+            "task": {"pretrain_epochs": 6, "scratch": True, "scratch_rate": 4.0},
             "model": "vision.small_net",
-            "trainer": {"epochs": 9},
+            "optimizer": {"name": "adam", "learning_rate": 0.002},
+            "trainer": {"epochs": 10},
         },
         "book": {
             "task": {"class_weights": [0.2, 1.2], "positive": "hotdog"},
@@ -192,16 +193,7 @@ class FineTuning(Classifier):
 
     def _stages(self) -> tuple[list[Any], list[Any]]:
         """Layers of the body that fine-tuning leaves alone, and those that it changes."""
-        layers = list(self._net.features._children.values())
-        learned = [i for i, layer in enumerate(layers) if layer.collect_params()]
-        count = {"none": 0, "body": len(learned)}.get(self.freeze, self.freeze)
-        if count > len(learned):
-            raise ConfigError(
-                f"task.freeze={count}, but the body has {len(learned)} layers with parameters",
-                "Give at most so many, or body.",
-            )
-        first = len(layers) if count == len(learned) else learned[count]
-        return layers[:first], layers[first:]
+        return stages(self._net.features, self.freeze)
 
     def groups(self, nets: Any) -> Mapping[str, Group]:
         """What learns together: body and old head; new head and body; all from scratch."""
@@ -245,13 +237,7 @@ class FineTuning(Classifier):
             weights = finetune_scores.balanced(labels, K)
         else:
             weights = np.array(self.class_weights)
-        plain = batches.transform
-
-        def with_weights(arrays: Any, rng: Optional[np.random.Generator]) -> Any:
-            return (*plain(arrays, rng), weights[arrays[1]].astype(np.float32))
-
-        batches.transform = with_weights
-        return batches
+        return weighted(batches, weights)
 
     @property
     def _early(self) -> bool:
@@ -275,13 +261,11 @@ class FineTuning(Classifier):
 
     def _tune(self, tunes: bool) -> None:
         """Give the body its share of the learning rate, and hold still what is frozen."""
-        if tunes == self._tunes:
-            return
-        self._tunes = tunes
-        for parameter in self._net.features.collect_params().values():
-            parameter.lr_mult = self.body_rate if tunes else 1.0
-        for layer in self._stages()[0]:
-            layer.apply(lambda block: _hold(block, tunes))
+        if tunes != self._tunes:
+            self._tunes = tunes
+            for parameter in self._net.features.collect_params().values():
+                parameter.lr_mult = self.body_rate if tunes else 1.0
+            hold(self._stages()[0], tunes)
 
     @compiled
     def _net_loss(self, nets: Any, shard: Any, carry: Any) -> Any:
@@ -362,7 +346,7 @@ class FineTuning(Classifier):
             )
             scores = np.nan_to_num(finetune_scores.f1_scores(matrix)).tolist()
             figures[f"{part}_f1_by_class"] = dict(zip(classes, scores))
-            figures[f"{part}_average_precision_by_class"] = {
+            figures[f"{part}_ap_by_class"] = {
                 name: curve.average for name, curve in zip(classes, curves) if curve.total
             }
         before = self.pretrain_epochs if "source" in nets else 0
@@ -391,12 +375,6 @@ class FineTuning(Classifier):
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go back to what `state` returned."""
         self._steps, self._pretrain_steps = (int(each) for each in arrays["steps"])
-
-
-def _hold(block: Any, still: bool) -> None:
-    """Let batch normalization use, and keep, its moving averages."""
-    if isinstance(block, mx.gluon.nn.BatchNorm):
-        block._kwargs["use_global_stats"] = still
 
 
 def _classes(net: Any, shard: Any) -> tuple[Any, Any]:

@@ -45,3 +45,15 @@ class Phases:
         if self._early():
             return islice(self._old.epoch(rng, skip), self._length - skip)
         return self._new.epoch(rng, skip)
+
+
+def weighted(batches: ArrayBatches, weights: np.ndarray) -> ArrayBatches:
+    """The same batches of images and labels with a third array: the weight of each one's class."""
+    plain = batches.transform
+
+    def with_weights(arrays: Any, rng: Optional[np.random.Generator]) -> Any:
+        made = arrays if plain is None else plain(arrays, rng)
+        return (*made, weights[arrays[1].astype(np.int64)].astype(np.float32))
+
+    batches.transform = with_weights
+    return batches

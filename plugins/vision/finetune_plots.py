@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from dope.core.plots import BLUE, GREY, ORANGE, blank, dress, save
+from dope.core.plots import BLUE, GREY, ORANGE, SPLITS, blank, dress, save
 from dope.plugins.vision.detection_plots import COLOURS
 from dope.plugins.vision.finetune_scores import Curve
 
@@ -91,8 +91,9 @@ def transfer(path: Path, rows: Sequence[Mapping[str, Any]], before: int) -> Opti
     known = [row for row in rows if all(key in row for key in keys)]
     if not known:
         return None
+    heading = f"Accuracy on {SPLITS[keys[0].partition('_')[0]]} images"
     fig = blank(6.4, 4.0)
-    axes = dress(fig.add_subplot(), f"Accuracy on {keys[0].partition('_')[0]} images", 11.0)
+    axes = dress(fig.add_subplot(), heading, 11.0)
     epochs = [row["epoch"] - before for row in known]
     labels = ("fine-tuned", "from scratch")
     for key, label, colour, marker in zip(keys, labels, (BLUE, ORANGE), "os"):

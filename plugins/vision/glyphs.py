@@ -20,7 +20,8 @@ GRID = 3  # places a side between which the strokes of a letter run
 STROKES = (3, 4, 5)
 BENT = 0.35  # share of strokes that are arcs
 APART = 0.30  # least share of their ink in which two letters of a seed differ
-TURN = 25.0  # degrees by which a letter is turned at most, either way
+TURN = 30.0  # degrees by which a letter is turned at most, either way
+SMALLEST, LARGEST = 0.4, 0.8  # extent of a letter, in shares of the side
 
 Stroke = np.ndarray  # (points, 2), in [-1, 1]
 
@@ -65,8 +66,8 @@ class Glyphs(ImageSet):
         each: int = 20,
         valid_each: int = 10,
         test_each: int = 40,
-        source_classes: int = 30,
-        source_each: int = 100,
+        source_classes: int = 40,
+        source_each: int = 80,
         normalize: bool = True,
         seed: int = 0,
     ) -> None:
@@ -209,7 +210,7 @@ def _moved(letter: List[Stroke], size: int, rng: np.random.Generator) -> List[St
     turned = turning(np.deg2rad(rng.uniform(-TURN, TURN))) @ slant @ stretch
     strokes = [points @ turned.T for points in letter]
     low, high = (f(np.concatenate(strokes), axis=0) for f in (np.min, np.max))
-    extent = rng.uniform(0.5, 0.85) * size
+    extent = rng.uniform(SMALLEST, LARGEST) * size
     scale = extent / max((high - low).max(), 1.0)
     margin = 0.08 * size
     room = np.maximum(size - 2 * margin - (high - low) * scale, 0)

@@ -12,7 +12,7 @@ from typing import Any, List, Optional, Tuple
 
 from dope.core.backend import mx
 from dope.core.downloads import cache_folder, download_packed, matches
-from dope.core.errors import ConfigError, did_you_mean
+from dope.core.errors import ConfigError, DataError, did_you_mean
 from dope.core.task import parameters
 from dope.plugins.vision.finetune_params import Transferable
 
@@ -136,5 +136,10 @@ def published(network: str) -> Path:
     for path in (own, Path(mx.base.data_dir()) / "models" / name):
         if path.is_file() and matches(path, f"sha1:{sha1}"):
             return path
-    download_packed(MIRRORS, f"sha1:{sha1}", own)
+    try:
+        download_packed(MIRRORS, f"sha1:{sha1}", own)
+    except DataError as error:
+        raise DataError(
+            error.message, f"Put {name} into {own.parent} yourself, or give model.params=FILE."
+        ) from error
     return own
