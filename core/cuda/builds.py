@@ -14,6 +14,7 @@ from dope.core.errors import BackendError
 
 DISTRIBUTIONS = ("mxnet", "mxnet-cu112", "mxnet-cu110", "mxnet-cu102", "mxnet-cu101")
 VERSION = "1.9.1"
+LIBRARY = "mxnet/libmxnet.so"
 
 
 def installed_distributions() -> dict[str, str]:
@@ -68,5 +69,6 @@ def _files_are_there(distribution: str) -> bool:
     spec = importlib.util.find_spec("mxnet")
     if spec is None or spec.origin is None:  # without origin: a folder with leavings only
         return False
-    files = metadata.distribution(distribution).files or []
-    return all(Path(str(file.locate())).exists() for file in files if file.name == "libmxnet.so")
+    found = metadata.distribution(distribution)
+    record = found.read_text("RECORD") or ""  # Python 3.12's `files` leaves out those that are gone
+    return LIBRARY not in record or Path(str(found.locate_file(LIBRARY))).exists()
