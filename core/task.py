@@ -5,6 +5,7 @@ Holds the base classes that plugins build on; running a task is the engine's and
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, Optional, TypeVar
@@ -241,7 +242,9 @@ class Task:
         ]
         classes = getattr(self.dataset, "classes", None)
         facts = {"classes": [str(each) for each in classes]} if classes is not None else {}
-        return [Exported([net], net, inputs, {"output": "what the network says"}, facts=facts)]
+        about = (inspect.getdoc(type(self)) or "").partition("\n")[0]
+        said = {"output": "what the network says"}
+        return [Exported([net], net, inputs, said, about=about, facts=facts)]
 
     def examples_of(self, *splits: str) -> Sequence[np.ndarray]:
         """The first few examples of the first of these parts that there is, as `data` gives them.

@@ -184,7 +184,7 @@ def test_places_that_are_taken(tmp_path):
 def test_export_is_replaced_only_when_asked(copy):
     first = dope.export(copy)
     (first["folder"] / "export.json").write_text("{}")
-    with pytest.raises(RunError, match="already[.] Replace it with --overwrite"):
+    with pytest.raises(RunError, match=r"already\. Replace it with --overwrite"):
         dope.export(copy)
     assert (first["folder"] / "export.json").read_text() == "{}"
     dope.export(copy, overwrite=True)
