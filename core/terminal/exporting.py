@@ -11,7 +11,6 @@ from typing import Any, Optional
 
 import click
 
-from dope.core.exporting.declaring import FORMATS
 from dope.core.terminal import present
 from dope.core.terminal.commandline import best, echo_json, on_a_run
 
@@ -20,7 +19,7 @@ from dope.core.terminal.commandline import best, echo_json, on_a_run
 @on_a_run
 @best
 @click.option(
-    "--format", "form", default="symbol", show_default=True, metavar="|".join(FORMATS),
+    "--format", "form", default="symbol", show_default=True, metavar="symbol|onnx",
     help="MXNet's symbol and parameters, or ONNX.",
 )  # fmt: skip
 @click.option("--to", metavar="DIR", help="The new folder.  [default: export/FORMAT in the run]")
