@@ -16,7 +16,8 @@ import pytest
 
 from dope.core.cuda.libraries import LIBRARIES, PINS
 
-Machine = runpy.run_path(str(Path(__file__).with_name("cuda_machine.py")))["Machine"]
+STUBS = runpy.run_path(str(Path(__file__).with_name("cuda_machine.py")))
+Machine = STUBS["Machine"]
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = [
     *("libcudart.so.11.0", "libnvrtc-builtins.so.11.8", "libnvrtc.so.11.2"),
@@ -94,6 +95,18 @@ def test_a_library_that_is_missing_from_its_wheel(machine):
         f"libcublasLt.so.11 of CUDA is missing (package {CUBLAS}: 11.11.3.6 is installed)",
         f"Run: pip install --force-reinstall --no-deps {CUBLAS}==11.11.3.6",
     ]
+
+
+def test_the_missing_library_is_named_and_not_those_that_need_it(machine):
+    needed = machine.library("libcublasLt.so.11", CUBLAS)
+    STUBS["compile_library"](needed, STUBS["LIBRARY"], f"-Wl,-soname,{needed.name}", "-ldl")
+    needing = machine.library("libcublas.so.11", CUBLAS)
+    linked = ("-Wl,--no-as-needed", str(needed), "-ldl")
+    STUBS["compile_library"](needing, STUBS["LIBRARY"], *linked)
+    assert preload(machine) == ["True True"]
+    needed.unlink()
+    message, _ = preload(machine)
+    assert message.startswith("libcublasLt.so.11 of CUDA is missing")
 
 
 def test_a_wheel_that_is_not_installed(machine):
