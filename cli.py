@@ -80,6 +80,9 @@ class Dope(click.Group):
                 traceback.print_exc()
             line, code = _verdict(error)
             click.echo(line, err=True)
+        if code and os.environ.get("DMLC_ROLE"):  # MXNet's goodbye would wait for the others
+            sys.stdout.flush()
+            os._exit(code)
         sys.exit(code)
 
 

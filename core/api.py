@@ -182,8 +182,9 @@ def run(
     made = compose(registry, config)
     watchers = _watchers(registry, config, progress, callbacks)
     _check_contexts(contexts)
-    with teaming.joined() as team:
-        directory = teaming.folder(team, runs, task_name.replace(":", "."), folder)
+    with teaming.joined() as (team, passing):
+        name = task_name.replace(":", ".")
+        directory = teaming.folder(team, passing, runs, name, folder)
         directory.write_text("config.yaml", config.to_yaml())
         own = watchers if team.leads else _watchers(registry, config, False, ())
         result, nets = train(registry, made, config, directory, settings, own, None, team)
@@ -221,13 +222,13 @@ def resume(
         There is no such run, or it has ended and nothing is left to do.
     """
     registry = registry_with(registry or discover(), parts)
-    with teaming.joined() as team:
+    with teaming.joined() as (team, passing):
         if team.leads:
             directory, config, settings = recall(registry, run, runs, overrides, {})
             saved = latest(directory, required=False)
             team.share([config.as_dict(), settings])
         else:
-            directory, saved = teaming.passing(), None
+            directory, saved = RunDirectory.at(passing), None
             given, settings = team.share(None)
             config = Config.from_dict(registry, given, origin="worker 0")
         saved = teaming.checkpoint(team, saved)

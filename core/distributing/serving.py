@@ -47,6 +47,8 @@ class _Node:
         self.part = part
         self.store: Any = None
         self._met = False
+        scheduler = part.kind == "scheduler"
+        self._others = team.SERVERS + team.WORKERS if scheduler else team.SCHEDULER
         self.watch = Watch(part, self.gone)
 
     def gone(self) -> Optional[str]:
@@ -54,7 +56,7 @@ class _Node:
         if self.store is None:
             return None
         if not self._met:
-            if not team.dead(self.store, team.SCHEDULER, -1):
+            if not team.dead(self.store, self._others, -1):
                 return None  # others are still on their way
             self._met = True
             self.watch.met()

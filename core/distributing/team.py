@@ -6,6 +6,7 @@ everywhere.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import json
@@ -26,7 +27,6 @@ from dope.core.errors import BackendError, RunError
 
 SCHEDULER, SERVERS, WORKERS = 1, 2, 4  # groups of nodes, as ps-lite numbers them
 BUCKET = 1 << 20  # gradients that go together, in entries; MXNet cuts longer ones up itself
-LEAVING = 10  # seconds that a worker which has failed takes to say goodbye, at most
 REACH = 60  # seconds in which the scheduler must be reachable
 GO_ON = "Go on with dope resume."
 
@@ -103,7 +103,11 @@ class Team(Alone):
         self.size = int(self._store.num_workers)
         self.rank = int(self._store.rank) if part.rank is None else part.rank
         self.leads = self.rank == 0
-        self._greet()
+        try:
+            self._greet()
+        except BaseException:
+            self.leave(failed=True)
+            raise
 
     def _gone(self) -> Optional[str]:
         if self._store is None or not dead(self._store, SCHEDULER, self._role.silence):
@@ -202,13 +206,15 @@ class Team(Alone):
         """End this worker's part: wait for the others, or not where it has failed."""
         if self._store is None:
             return
-        yes = ctypes.c_int(0 if failed else 1)
-        self._watch.expect("the other workers did not end", 10 * self._role.patience)
-        mx.base.check_call(mx.base._LIB.MXKVStoreSetBarrierBeforeExit(self._store.handle, yes))
-        if failed:
-            self._watch.expect("this worker has failed", LEAVING)
-        self._store = None  # frees it
+        if failed:  # MXNet's goodbye would wait for the others, and so would the end of Python
+            self._watch.end()
+            store, self._store = self._store, None
+            store.handle = None
+            atexit.register(os._exit, 1)
+            return
+        self._store._barrier()
         self._watch.end()
+        self._store = None  # frees it
 
     def on_loss(self, function: Callable[[str], Any]) -> None:
         """Call this with the reason before this process is ended because its team is gone."""

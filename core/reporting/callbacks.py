@@ -14,44 +14,47 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from dope.core.callbacks import Callback
 from dope.core.reporting import pages
-from dope.core.reporting.reading import OWN, SIGNS, number, read, text_of
+from dope.core.reporting.reading import OWN, SIGNS, number, text_of
 from dope.core.rundir import RunDirectory, replacing
 
 if TYPE_CHECKING:
     from dope.core.trainer import Trainer
 
 FOLDER = "tensorboard"
+EVERY = 1.0  # seconds between two looks for new rows
+SHARE = 0.01  # of the time of training that histograms may take
 
 
 class Rows(Callback):
     """What both share: each row of ``metrics.jsonl`` is handed on once, as it stands there.
 
     A callback is told of an epoch before its row is written, since others may still add to it.
-    So a row is looked for when the next thing happens.
+    So rows are looked for later, at most once a second, and at the end.
     """
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        self._seen: Any = trainer.metrics
-        self._step = -1  # of the last row that was handed on
+        self._seen: Any = None
+        self._place = 0  # in metrics.jsonl, up to where it was handed on
+        self._at = time.monotonic()
 
     def on_step_end(self, trainer: Trainer) -> None:
-        if trainer.metrics is not self._seen:
+        if trainer.metrics is not self._seen and time.monotonic() - self._at >= EVERY:
             self._catch_up(trainer)
-
-    def on_checkpoint(self, trainer: Trainer, path: Path) -> None:
-        self._catch_up(trainer)
 
     def on_fit_end(self, trainer: Trainer, status: str) -> None:
         self._catch_up(trainer)
 
     def _catch_up(self, trainer: Trainer) -> None:
-        if trainer.metrics is self._seen:
+        self._seen, self._at = trainer.metrics, time.monotonic()
+        try:
+            with (trainer.run.path / "metrics.jsonl").open("rb") as handle:
+                handle.seek(self._place)
+                lines = handle.read().splitlines(keepends=True)
+        except FileNotFoundError:  # no epoch was done
             return
-        self._seen = trainer.metrics
-        rows = [row for row in trainer.run.metrics() if row.get("step", 0) > self._step]
-        if rows:
-            self._step = rows[-1].get("step", 0)
-            self.add(trainer, rows)
+        self._place += sum(map(len, lines))
+        if lines:
+            self.add(trainer, [json.loads(line) for line in lines])
 
     def add(self, trainer: Trainer, rows: list[dict[str, Any]]) -> None:
         """Take rows that are new."""
@@ -93,8 +96,9 @@ class TensorBoard(Rows):
     """Write event files for TensorBoard into the run's folder, in ``tensorboard/``.
 
     Scalars are the rows of ``metrics.jsonl``, at the number of steps done. Histograms are of all
-    parameters, at each evaluation. Samples are written as pictures and texts when they appear;
-    the configuration is a text. `finish` adds the plots, which a run makes last.
+    parameters, at evaluations: at all of them while that takes less than 1 % of the time, and at
+    the last. Samples are written as pictures and texts when they appear; the configuration is a
+    text. `finish` adds the plots, which a run makes last.
 
     Parameters
     ----------
@@ -121,15 +125,15 @@ class TensorBoard(Rows):
             raise pages.missing("tensorboardX", "tensorboard") from error
         self.histograms = histograms
         self._writer: Any = None
-        self._due = False
 
     def on_fit_start(self, trainer: Trainer) -> None:
         super().on_fit_start(trainer)
         folder = trainer.run.path / FOLDER
         resumed = trainer.total_steps > 0 and any(folder.glob("events.*"))
-        self._step = trainer.total_steps if resumed else -1
-        self._seen = trainer.metrics if resumed else None
-        self._files: set[Path] = set()
+        rows = trainer.run.path / "metrics.jsonl"
+        self._place = rows.stat().st_size if resumed and rows.exists() else 0
+        self._files: set[str] = set()
+        self._began, self._spent, self._missed = self._at, 0.0, False
         self._open(folder, purge=trainer.total_steps + 1 if resumed else None)
         if not resumed:
             config = trainer.run.path / "config.yaml"
@@ -138,8 +142,13 @@ class TensorBoard(Rows):
                 self._writer.add_text("config", _verbatim(text), 0)
 
     def on_evaluation_end(self, trainer: Trainer, metrics: Mapping[str, Any]) -> None:
-        if not self.histograms:
-            return
+        began = time.monotonic()
+        self._missed = self._spent > SHARE * (began - self._began)
+        if self.histograms and not self._missed:
+            self._add_histograms(trainer)
+            self._spent += time.monotonic() - began
+
+    def _add_histograms(self, trainer: Trainer) -> None:
         for name, values in trainer.engine.networks.state().items():
             if getattr(values, "size", 0) and getattr(values, "dtype", None) is not None:
                 self._writer.add_histogram(name, values.reshape(-1), trainer.total_steps)
@@ -154,6 +163,8 @@ class TensorBoard(Rows):
 
     def on_fit_end(self, trainer: Trainer, status: str) -> None:
         super().on_fit_end(trainer, status)
+        if self.histograms and self._missed:
+            self._add_histograms(trainer)
         self._last = trainer.total_steps
         self._writer.close()
         self._writer = None
@@ -178,11 +189,10 @@ class TensorBoard(Rows):
 
     def _add_files(self, path: Path, folder: str, step: int) -> None:
         """Pictures and texts that were not there before."""
-        record = read(path)
-        for file in record.files(folder, (".png", ".txt")):
-            if file in self._files:
+        for file in sorted((path / folder).iterdir()):
+            if file.name in self._files or file.suffix not in (".png", ".txt"):
                 continue
-            self._files.add(file)
+            self._files.add(file.name)
             if file.suffix == ".txt":
                 self._writer.add_text(folder, _verbatim(text_of(file, path, SIGNS)), step)
             else:

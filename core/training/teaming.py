@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from dope.core.distributing.roles import FOLDER, role
@@ -29,8 +29,10 @@ FACTORS: Mapping[str, Callable[[int], float]] = {
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[Alone]:
-    """The team of this process while a run goes on; it is left at the end, in good order or not.
+def joined() -> Iterator[tuple[Alone, Path]]:
+    """The team of this process while a run goes on, and a folder that is gone afterwards.
+
+    The team is left at the end, in good order or not.
 
     Raises
     ------
@@ -40,35 +42,31 @@ def joined() -> Iterator[Alone]:
     from dope.core.distributing.team import join
 
     team = join()
-    try:
-        yield team
-    except BaseException:
-        team.leave(failed=True)
-        raise
+    with contextlib.ExitStack() as stack:
+        passing = "" if team.leads else stack.enter_context(TemporaryDirectory(prefix="dope-"))
+        try:
+            yield team, Path(passing)
+        except BaseException:
+            team.leave(failed=True)
+            raise
     team.leave()
 
 
 def folder(
-    team: Alone, runs: Union[str, Path], name: str, given: Optional[Union[str, Path]]
+    team: Alone,
+    passing: Path,
+    runs: Union[str, Path],
+    name: str,
+    given: Optional[Union[str, Path]],
 ) -> RunDirectory:
     """The run's folder: a new one below ``runs``, or the ``given`` one.
 
-    All workers but the first write into a folder of their own that goes when they end.
+    All workers but the first write into the ``passing`` one.
     """
     if not team.leads:
-        return passing()
+        return RunDirectory.at(passing)
     given = given or (os.environ.get(FOLDER) if role() else None)
     return RunDirectory.create(runs, name) if given is None else RunDirectory.at(given)
-
-
-def passing() -> RunDirectory:
-    """A folder that is gone when this process ends."""
-    import atexit
-    import shutil
-
-    made = tempfile.mkdtemp(prefix="dope-worker-")
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    return RunDirectory.at(made)
 
 
 def checkpoint(team: Alone, saved: Optional[Checkpoint]) -> Optional[Checkpoint]:
