@@ -48,6 +48,10 @@ class Classifier(Task):
             "Weights of the first layer. Edges and strokes are learned features; noise that "
             "looks the same everywhere says that more epochs or some weight decay would help."
         ),
+        "precision-recall": (
+            "A line that stays high to the right finds most of a class with few false alarms; one "
+            "that falls early buys each further find with many."
+        ),
         "means": (
             "What the model believes of each pixel. It counts pixels one by one, so it cannot "
             "know which of them go together."
