@@ -284,45 +284,48 @@ class FineTuning(Classifier):
         """Loss, weighted, and accuracy of each image: (n,)."""
         images, labels, *weights = shard
         scores = net(images)  # (n, K)
-        losses = self.criterion(scores, labels)
-        for each in weights:
-            losses = losses * each
+        losses = self._losses(scores, labels, *weights)
         return {"loss": losses, "accuracy": scores.argmax(axis=1) == labels}
+
+    def _losses(self, scores: Any, labels: Any, *weights: Any) -> Any:
+        losses = self.criterion(scores, labels)
+        return losses * weights[0] if weights else losses
 
     def evaluate(self, engine: Any) -> dict[str, float]:
         """Loss, accuracy and F1 on held-out images; of the source classes while these learn."""
         if 0 < self._steps <= self._pretrain_steps:
-            part = self.dataset.source.batches("valid", self.options.batch_size)
-            return {f"valid_source_{k}": v for k, v in self._totals(engine, "source", part).items()}
+            sums: dict[str, Sum] = {}
+            for batch in self.dataset.source.batches("valid", self.options.batch_size):
+                for key, value in engine.total(self._source_loss, batch).items():
+                    sums[key] = sums.get(key, Sum()) + value
+            return {f"valid_source_{key}": value.mean() for key, value in sums.items()}
         figures: dict[str, float] = {}
         for split in ("valid", "test"):
-            for name in ("net", "scratch"):
-                batches = self.data(split) if name in engine.nets else None
-                if batches is not None:
-                    found = self._totals(engine, name, batches)
-                    found["f1"] = self._f1(engine, name, split)
+            batches = self.data(split)
+            for name in ("net", "scratch") if batches is not None else ():
+                if name in engine.nets:
                     begin = split if name == "net" else f"{split}_{name}"
+                    found = self._figures(engine, name, batches)
                     figures.update((f"{begin}_{key}", value) for key, value in found.items())
         return figures
 
-    def _totals(self, engine: Any, name: str, batches: Any) -> dict[str, float]:
-        """Means of what the loss function of a network says of batches."""
-        sums: dict[str, Sum] = {}
-        for batch in batches or ():
-            for key, value in engine.total(getattr(self, f"_{name}_loss"), batch).items():
-                sums[key] = sums.get(key, Sum()) + value
-        return {key: value.mean() for key, value in sums.items()}
+    def _figures(self, engine: Any, name: str, batches: Any) -> dict[str, float]:
+        """Mean loss, accuracy, and F1 of the positive class or its mean over classes."""
 
-    def _f1(self, engine: Any, name: str, split: str) -> float:
-        """F1 of the positive class, or its mean over classes."""
-        K, found = len(self.dataset.classes), []
-        for batch in self.data(split):
-            found += engine.gather(lambda nets, shard: _classes(nets[name], shard), batch)
-        labels, predicted = (np.concatenate([f.asnumpy() for f in each]) for each in zip(*found))
+        def seen(nets: Any, shard: Any) -> tuple[Any, Any, Any]:
+            scores = nets[name](shard[0])
+            return shard[1], scores.argmax(axis=1), self._losses(scores, *shard[1:])
+
+        found = [each for batch in batches for each in engine.gather(seen, batch)]
+        read = [np.concatenate([part.asnumpy() for part in parts]) for parts in zip(*found)]
+        labels, predicted, losses = read
+        K = len(self.dataset.classes)
         scores = finetune_scores.f1_scores(finetune_scores.counted(labels, predicted, K))
-        if self.positive is None:
-            return finetune_scores.macro(scores)
-        return float(np.nan_to_num(scores[self.dataset.classes.index(self.positive)]))
+        f1 = finetune_scores.macro(scores)
+        if self.positive is not None:
+            f1 = float(np.nan_to_num(scores[self.dataset.classes.index(self.positive)]))
+        mean = float(losses.mean(dtype=np.float64))
+        return {"loss": mean, "accuracy": float((labels == predicted).mean()), "f1": f1}
 
     def report(self, nets: Any, run: RunDirectory) -> dict[str, Any]:
         """F1 and average precision of each class; curves, mistakes; what was skipped."""
@@ -375,8 +378,3 @@ class FineTuning(Classifier):
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go back to what `state` returned."""
         self._steps, self._pretrain_steps = (int(each) for each in arrays["steps"])
-
-
-def _classes(net: Any, shard: Any) -> tuple[Any, Any]:
-    """True and likeliest classes of a shard, (n,) each."""
-    return shard[1], net(shard[0]).argmax(axis=1)

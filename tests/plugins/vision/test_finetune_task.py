@@ -232,6 +232,9 @@ def test_figures_are_those_of_its_predictions():
         scores = engine.nets[name](nd.array(task.dataset.to_input(pixels))).asnumpy()
         guess = scores.argmax(1)
         assert found[f"{key}accuracy"] == pytest.approx((guess == labels).mean())
+        logs = scores - np.log(np.exp(scores).sum(1, keepdims=True))
+        loss = -logs[np.arange(len(labels)), labels].mean()
+        assert found[f"{key}loss"] == pytest.approx(loss, rel=1e-4)
         hit = ((guess == 2) & (labels == 2)).sum()
         assert found[f"{key}f1"] == pytest.approx(
             2 * hit / max(1, (guess == 2).sum() + (labels == 2).sum())
