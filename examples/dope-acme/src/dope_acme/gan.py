@@ -5,6 +5,7 @@ import numpy as np
 from dope import Group, Task
 from dope.core.backend import mx, nd
 from dope.core.data import ArrayBatches
+from dope.core.exporting.declaring import Exported, Input
 
 
 class Cloud:
@@ -89,6 +90,11 @@ class GAN(Task):
 
     def predict(self, nets, run):
         return {"rows": [{"x": float(x), "y": float(y)} for x, y in self.draw(nets, 100)]}
+
+    def exports(self, nets):
+        noise = self.examples_of("train")[1]
+        inputs = [Input("noise", noise, "standard normal numbers")]
+        return [Exported([nets["generator"]], nets["generator"], inputs, {"point": "x and y"})]
 
     def draw(self, nets, n):
         """Points (n, 2) that the generator makes."""
