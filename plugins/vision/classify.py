@@ -52,6 +52,10 @@ class Classifier(Task):
             "A line that stays high to the right finds most of a class with few false alarms; one "
             "that falls early buys each further find with many."
         ),
+        "transfer": (
+            "How much a network that has learned elsewhere is ahead of one that begins here: at "
+            "the first epochs most, and less the more data there are."
+        ),
         "means": (
             "What the model believes of each pixel. It counts pixels one by one, so it cannot "
             "know which of them go together."
