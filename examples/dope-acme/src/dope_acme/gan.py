@@ -92,9 +92,8 @@ class GAN(Task):
         return {"rows": [{"x": float(x), "y": float(y)} for x, y in self.draw(nets, 100)]}
 
     def exports(self, nets):
-        noise = self.examples_of("train")[1]
-        inputs = [Input("noise", noise, "standard normal numbers")]
-        return [Exported([nets["generator"]], nets["generator"], inputs, {"point": "x and y"})]
+        noise = Input("noise", self.examples_of("train")[1], "standard normal numbers")
+        return [Exported([nets["generator"]], nets["generator"], [noise], {"point": "x and y"})]
 
     def draw(self, nets, n):
         """Points (n, 2) that the generator makes."""
