@@ -22,6 +22,7 @@ LEAST = {
     "bayes": ["gaussian", "local"],
     "classifiers": ["mlp-64"],
     "detection": ["train-128", "find-128"],
+    "finetuning": ["train-64"],
     "foundations": ["linear-100"],
     "generative": ["gan-100"],
     "language": ["char-gru", "word-lstm"],

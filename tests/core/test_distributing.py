@@ -355,49 +355,50 @@ def namespaces(tmp_path):
     """Three machines on one: network namespaces on a bridge; a file that names them."""
     if os.geteuid() or not shutil.which("ip"):
         pytest.skip("network namespaces need root and Debian's iproute2")
-    names = [f"dope{letter}" for letter in "abc"]
+    own = f"{os.getpid() % 100_000}"
+    names, bridge = [f"dp{own}{letter}" for letter in "abc"], f"dpbr{own}"
 
     def ip(*words: str, check: bool = True) -> None:
         subprocess.run(["ip", *words], check=check, capture_output=True)
 
-    ip("link", "add", "dopebr", "type", "bridge")
-    ip("link", "set", "dopebr", "up")
-    for i, name in enumerate(names, 1):
-        ip("netns", "add", name)
-        ip("link", "add", f"v{name}", "type", "veth", "peer", "name", "eth0", "netns", name)
-        ip("link", "set", f"v{name}", "master", "dopebr", "up")
-        ip("-n", name, "addr", "add", f"10.98.0.{i}/24", "dev", "eth0")
-        ip("-n", name, "link", "set", "eth0", "up")
-        ip("-n", name, "link", "set", "lo", "up")
     path = tmp_path / "machines"
-    path.write_text(
-        "dopea address=10.98.0.1 workers=1 servers=0\n"
-        "dopeb address=10.98.0.2 workers=1 servers=0\n"
-        "dopec address=10.98.0.3 workers=0 servers=1\n"
-    )
+    takes = ("workers=1 servers=0", "workers=1 servers=0", "workers=0 servers=1")
+    lines = [f"{n} address=10.98.0.{i} {t}" for i, (n, t) in enumerate(zip(names, takes), 1)]
+    path.write_text("\n".join(lines))
     try:
-        yield ["--hosts", str(path), "--rsh", "ip netns exec"]
+        ip("link", "add", bridge, "type", "bridge")
+        ip("link", "set", bridge, "up")
+        for i, name in enumerate(names, 1):
+            ip("netns", "add", name)
+            ip("link", "add", f"v{name}", "type", "veth", "peer", "name", "eth0", "netns", name)
+            ip("link", "set", f"v{name}", "master", bridge, "up")
+            ip("-n", name, "addr", "add", f"10.98.0.{i}/24", "dev", "eth0")
+            ip("-n", name, "link", "set", "eth0", "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        yield names, ["--hosts", str(path), "--rsh", "ip netns exec"]
     finally:
         for name in names:
             ip("netns", "del", name, check=False)
-        ip("link", "del", "dopebr", check=False)
+        ip("link", "del", bridge, check=False)
 
 
 @pytest.mark.slow
 def test_machines_of_their_own_end_as_one(tmp_path, namespaces):
     one = trained("run", *MLP, "trainer.batch_size=64", cwd=tmp_path)
-    many = trained("launch", *namespaces, "run", *MLP, "trainer.batch_size=32", cwd=tmp_path)
+    _, there = namespaces
+    many = trained("launch", *there, "run", *MLP, "trainer.batch_size=32", cwd=tmp_path)
     assert_close(one, many, 1e-5)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("machine", ["dopea", "dopeb", "dopec"])
+@pytest.mark.parametrize("machine", [0, 1, 2])
 def test_a_cable_that_is_pulled_is_noticed_within_a_minute(tmp_path, namespaces, machine):
     tag = f"tag-cable-{os.getpid()}"
-    words = [*namespaces, "run", *TINY, "trainer.epochs=1000000", "--quiet"]
+    names, there = namespaces
+    words = [*there, "run", *TINY, "trainer.epochs=1000000", "--quiet"]
     process = begun(tmp_path, tag, *words)
     when_saved(tmp_path)
-    subprocess.run(["ip", "-n", machine, "link", "set", "eth0", "down"], check=True)
+    subprocess.run(["ip", "-n", names[machine], "link", "set", "eth0", "down"], check=True)
     began = time.monotonic()
     _, said = process.communicate(timeout=90)
     assert time.monotonic() - began < 60
