@@ -25,6 +25,7 @@ LEAST = {
     "finetuning": ["train-64"],
     "foundations": ["linear-100"],
     "generative": ["gan-100"],
+    "hybrid": ["forward-1", "train-64"],
     "language": ["char-gru", "word-lstm"],
     "recommenders": ["100k-8192"],
     "trees": ["training", "evaluation"],

@@ -11,7 +11,7 @@ import numpy as np
 
 BYTES = 4  # of a gradient's entry on the wire
 BUCKET = 1 << 20  # entries that dope sends together (core/distributing/team.py)
-BIG = 1_000_000  # entries from which on MXNet divides an array among all servers
+BIG = 1 << 15  # entries from which on an array is divided among all servers
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def buckets(parameters: int) -> list[int]:
 def traffic(parameters: int, workers: int, servers: int) -> tuple[float, float]:
     """Bytes that a step brings through each direction of a worker's link, and of a server's.
 
-    Of servers it is the busiest: an exchange of fewer than a million entries goes to one of them.
+    Of servers it is the busiest: a small exchange goes to one of them.
     """
     size = BYTES * parameters
     busiest = sum(

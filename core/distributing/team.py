@@ -27,6 +27,7 @@ from dope.core.errors import BackendError, RunError
 
 SCHEDULER, SERVERS, WORKERS = 1, 2, 4  # groups of nodes, as ps-lite numbers them
 BUCKET = 1 << 20  # gradients that go together, in entries; MXNet cuts longer ones up itself
+DIVIDED = 1 << 15  # entries from which on all servers share an array; MXNet's own is a million
 REACH = 60  # seconds in which the scheduler must be reachable
 GO_ON = "Go on with dope resume."
 
@@ -277,6 +278,7 @@ def join() -> Alone:
 def create() -> Any:
     """MXNet's store for this process's role; waits until all others have started."""
     os.environ.setdefault("PS_HEARTBEAT_INTERVAL", "2")
+    os.environ.setdefault("MXNET_KVSTORE_BIGARRAY_BOUND", str(DIVIDED))
     part = role()
     assert part is not None
     os.environ.setdefault(SILENCE, str(part.silence))
