@@ -355,7 +355,7 @@ def namespaces(tmp_path):
     """Three machines on one: network namespaces on a bridge; a file that names them."""
     if os.geteuid() or not shutil.which("ip"):
         pytest.skip("network namespaces need root and Debian's iproute2")
-    own = f"{os.getpid() % 100_000}"
+    own = os.urandom(3).hex()  # the kernel takes its time to forget names
     names, bridge = [f"dp{own}{letter}" for letter in "abc"], f"dpbr{own}"
 
     def ip(*words: str, check: bool = True) -> None:
