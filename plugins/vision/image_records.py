@@ -13,7 +13,7 @@ import numpy as np
 from dope.core.downloads import cache_folder, download
 from dope.core.errors import ConfigError, DataError
 from dope.plugins.vision.finetune_images import Listed, Photographs
-from dope.plugins.vision.record import Records, check_index, read_records, unpacked
+from dope.plugins.vision.record import check_index, read_records, record_files, unpacked
 
 BROKEN, UNKNOWN = "broken records", "images of an unknown class"
 
@@ -57,7 +57,9 @@ class ImageRecords(Photographs):
                 raise ConfigError(f"{self.path} has one class only", "Give it two or more.")
         return self._names
 
-    _files = Records._files  # it asks for path and layout alone
+    def _files(self) -> dict[str, Path]:
+        """The .rec file of each part."""
+        return record_files(self.path, self.layout)
 
     def listed(self) -> dict[str, List[Listed]]:
         """The records of each part, their images not yet decoded."""
@@ -137,7 +139,7 @@ class Hotdog(ImageRecords):
         super().__init__(path=path or cache_folder("hotdog"), **given)
         self.download = download
 
-    def _files(self) -> dict[str, Path]:  # type: ignore[override]
+    def _files(self) -> dict[str, Path]:
         found = {part: self.path / name for part, name in self.files.items()}
         missing = [part for part, file in found.items() if not file.is_file()]
         if missing and not self.download:

@@ -51,24 +51,7 @@ class Records(DetectionFiles):
 
     def _files(self) -> dict[str, Path]:
         """The .rec file of each part."""
-        if self.path.is_file():
-            return {"": self.path}
-        if not self.path.is_dir():
-            raise ConfigError(f"there is no {self.path}", self.layout)
-        found: dict[str, Path] = {}
-        for part, names in PARTS.items():
-            listed = sorted(f for n in names for f in self.path.glob(f"*{n}.rec"))
-            if len(listed) > 1:
-                raise ConfigError(
-                    f"{self.path} has several files of the part {part}: "
-                    f"{', '.join(file.name for file in listed)}",
-                    "Name one file in dataset.path, or move the others away.",
-                )
-            if listed:
-                found[part] = listed[0]
-        if "train" not in found:
-            raise ConfigError(f"{self.path} has no train.rec", self.layout)
-        return found
+        return record_files(self.path, self.layout)
 
     def _sheets(self, file: Path) -> list[Sheet]:
         sheets = []
@@ -84,6 +67,34 @@ class Records(DetectionFiles):
                 continue
             sheets.append(Sheet(where, partial(bytes, image), things, shares=True))
         return sheets
+
+
+def record_files(path: Path, layout: str) -> dict[str, Path]:
+    """The .rec file of each part: ``""`` where ``path`` is one file, not yet divided.
+
+    Raises
+    ------
+    ConfigError
+        There is none for training, or several for one part; ``layout`` is the remedy.
+    """
+    if path.is_file():
+        return {"": path}
+    if not path.is_dir():
+        raise ConfigError(f"there is no {path}", layout)
+    found: dict[str, Path] = {}
+    for part, names in PARTS.items():
+        listed = sorted(f for n in names for f in path.glob(f"*{n}.rec"))
+        if len(listed) > 1:
+            raise ConfigError(
+                f"{path} has several files of the part {part}: "
+                f"{', '.join(file.name for file in listed)}",
+                "Name one file in dataset.path, or move the others away.",
+            )
+        if listed:
+            found[part] = listed[0]
+    if "train" not in found:
+        raise ConfigError(f"{path} has no train.rec", layout)
+    return found
 
 
 class Pikachu(Records):
