@@ -65,7 +65,7 @@ class Engine:
         self.rate = 1.0  # what every learning rate is multiplied with just now
         self.networks = Networks(nets, contexts, hybridize=hybridize, team=team)
         self._updates = {
-            name: Updates(group, self.contexts, team) for name, group in groups.items()
+            name: Updates(name, group, self.contexts, team) for name, group in groups.items()
         }
         self._graphs = Graphs(nets)
         self._imperative = False

@@ -31,7 +31,7 @@ MAY_BE_HEAVY = {
     *("backend", "data", "engine", "folds", "metrics", "pictures", "plots", "task", "trainer"),
     *("exporting.converters", "exporting.elsewhere", "exporting.onnx_format"),
     *("exporting.tracing", "exporting.writing"),
-    *("distributing.serving", "distributing.team", "distributing.wire"),
+    *("distributing.serving", "distributing.store", "distributing.team", "distributing.wire"),
     *("comparing.plots", "computing.bound", "computing.graphs", "computing.networks"),
     *("optimizing.inplace", "optimizing.places", "optimizing.quasi_newton", "optimizing.updates"),
     *("training.checkpoint", "training.fitting", "training.misfits"),

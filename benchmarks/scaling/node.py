@@ -29,7 +29,7 @@ def main() -> None:
         for _ in range(int(sys.argv[1]) + 1):
             team.any(False)  # all start together
             began = time.perf_counter()
-            team.reduce(gradient)
+            team.reduce(gradient, f"of {size}")
             times.append(time.perf_counter() - began)
         found[size] = statistics.median(times[1:])
     if team.leads:

@@ -10,7 +10,7 @@ import socket
 from typing import Any, Optional
 
 from dope.core.backend import mx
-from dope.core.distributing import team
+from dope.core.distributing import store
 from dope.core.distributing.roles import Role
 from dope.core.distributing.watching import Watch
 from dope.core.errors import RunError
@@ -30,11 +30,11 @@ def serve(part: Role) -> None:
     if part.kind == "scheduler":
         insist_free(part.host, part.port)
     else:
-        team.reach(part)
+        store.reach(part)
     others = f"{part.workers} workers and {part.servers} servers"
     late = f"{part.patience} s have passed and not all of {others} have started"
     node.watch.expect(late, part.patience)
-    node.store = team.create()
+    node.store = store.create(part)
     refuse = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)(_ignored)
     mx.base.check_call(mx.base._LIB.MXKVStoreRunServer(node.store.handle, refuse, None))
     node.watch.end()
@@ -48,7 +48,7 @@ class _Node:
         self.store: Any = None
         self._met = False
         scheduler = part.kind == "scheduler"
-        self._others = team.SERVERS + team.WORKERS if scheduler else team.SCHEDULER
+        self._others = store.SERVERS + store.WORKERS if scheduler else store.SCHEDULER
         self.watch = Watch(part, self.gone)
 
     def gone(self) -> Optional[str]:
@@ -56,19 +56,19 @@ class _Node:
         if self.store is None:
             return None
         if not self._met:
-            if not team.dead(self.store, self._others, -1):
+            if not store.dead(self.store, self._others, -1):
                 return None  # others are still on their way
             self._met = True
             self.watch.met()
         if part.kind == "server":
-            lost = team.dead(self.store, team.SCHEDULER, part.silence)
-            return team.unheard(part) if lost else None
+            lost = store.dead(self.store, store.SCHEDULER, part.silence)
+            return store.unheard(part) if lost else None
         for kind, count, first in (("server", part.servers, 8), ("worker", part.workers, 9)):
             for number in range(count):  # ps-lite's numbers of single nodes
-                if team.dead(self.store, first + 2 * number, part.silence):
+                if store.dead(self.store, first + 2 * number, part.silence):
                     return (
                         f"{kind} {number} (by MXNet's count) was not heard of for "
-                        f"{part.silence} s: it has ended, or the network is broken. {team.GO_ON}"
+                        f"{part.silence} s: it has ended, or the network is broken. {store.GO_ON}"
                     )
         return None
 

@@ -7,29 +7,21 @@ everywhere.
 from __future__ import annotations
 
 import atexit
-import contextlib
-import ctypes
 import json
 import os
 import platform
-import socket
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
 import numpy as np
 
 from dope.core.backend import mx, nd
-from dope.core.distributing import wire
-from dope.core.distributing.roles import SILENCE, Role, role
+from dope.core.distributing import store, wire
+from dope.core.distributing.roles import Role, role
 from dope.core.distributing.watching import Watch
-from dope.core.errors import BackendError, RunError
+from dope.core.errors import RunError
 
-SCHEDULER, SERVERS, WORKERS = 1, 2, 4  # groups of nodes, as ps-lite numbers them
 BUCKET = 1 << 20  # gradients that go together, in entries; MXNet cuts longer ones up itself
-DIVIDED = 1 << 15  # entries from which on all servers share an array; MXNet's own is a million
-REACH = 60  # seconds in which the scheduler must be reachable
-GO_ON = "Go on with dope resume."
 
 
 class Alone:
@@ -37,7 +29,7 @@ class Alone:
 
     rank, size, leads = 0, 1, True
 
-    def reduce(self, grads: Sequence[Any]) -> None:
+    def reduce(self, grads: Sequence[Any], name: str) -> None:
         """Nothing to add."""
 
     def spread(self, arrays: Sequence[Any]) -> None:
@@ -93,13 +85,13 @@ class Team(Alone):
         self._store: Any = None
         self._level: Optional[float] = None
         self._watch = Watch(part, self._gone)
-        self._watch.expect(f"the scheduler {part.scheduler} cannot be reached", REACH + 5)
-        reach(part)
+        self._watch.expect(f"the scheduler {part.scheduler} cannot be reached", store.REACH + 5)
+        store.reach(part)
         others = f"{part.workers} workers and {part.servers} servers"
         self._watch.expect(
             f"{part.patience} s have passed and not all of {others} have started", part.patience
         )
-        self._store = create()
+        self._store = store.create(part)
         self._watch.met()
         self.size = int(self._store.num_workers)
         self.rank = int(self._store.rank) if part.rank is None else part.rank
@@ -111,9 +103,9 @@ class Team(Alone):
             raise
 
     def _gone(self) -> Optional[str]:
-        if self._store is None or not dead(self._store, SCHEDULER, self._role.silence):
+        if self._store is None or not store.dead(self._store, store.SCHEDULER, self._role.silence):
             return None
-        return unheard(self._role)
+        return store.unheard(self._role)
 
     def _greet(self) -> None:
         """Insist that all workers have numbers of their own and the same software."""
@@ -142,7 +134,7 @@ class Team(Alone):
         self._store.set_gradient_compression({"type": "2bit", "threshold": threshold})
         self._level = threshold
 
-    def reduce(self, grads: Sequence[Any]) -> None:
+    def reduce(self, grads: Sequence[Any], name: str) -> None:
         """Replace each gradient by its sum over all workers.
 
         Arrays of float64 are added exactly, in the order of the workers; others as float32,
@@ -153,6 +145,8 @@ class Team(Alone):
         ----------
         grads
             The same arrays at each call, one copy of each parameter's.
+        name
+            Of the group: what compression leaves over is kept for it.
         """
         wide = [grad for grad in grads if grad.dtype == np.float64]
         for grad in wide:
@@ -161,7 +155,7 @@ class Team(Alone):
         for number, bucket in enumerate(_buckets([g for g in grads if g.dtype != np.float64])):
             flat = [grad.astype("float32", copy=False).reshape((-1,)) for grad in bucket]
             together = flat[0].copy() if len(flat) == 1 else nd.concat(*flat, dim=0)
-            self._add_up(f"grads/{number}/{together.size}", together)
+            self._add_up(f"grads/{name}/{number}", together)
             start = 0
             for grad in bucket:
                 part = together[start : start + grad.size].reshape(grad.shape)
@@ -209,8 +203,8 @@ class Team(Alone):
             return
         if failed:  # MXNet's goodbye would wait for the others, and so would the end of Python
             self._watch.end()
-            store, self._store = self._store, None
-            store.handle = None
+            kept, self._store = self._store, None
+            kept.handle = None
             atexit.register(os._exit, 1)
             return
         self._store._barrier()
@@ -273,68 +267,6 @@ def join() -> Alone:
     """
     part = role()
     return ALONE if part is None else Team(part)
-
-
-def create() -> Any:
-    """MXNet's store for this process's role; waits until all others have started."""
-    os.environ.setdefault("PS_HEARTBEAT_INTERVAL", "2")
-    os.environ.setdefault("MXNET_KVSTORE_BIGARRAY_BOUND", str(DIVIDED))
-    part = role()
-    assert part is not None
-    os.environ.setdefault(SILENCE, str(part.silence))
-    try:
-        return mx.kv.create("dist_sync")
-    except mx.base.MXNetError as error:
-        lines = [line.strip() for line in str(error).splitlines() if "Check failed" in line]
-        raise BackendError(
-            f"MXNet's distributed store does not start: {(lines or [str(error)])[-1][:300]}",
-            f"Look whether {part.scheduler} is the scheduler of this run.",
-        ) from error
-
-
-def unheard(part: Role) -> str:
-    """What is said when the scheduler is silent."""
-    why = "it has ended, and its log says why, or the network is broken"
-    return f"the scheduler {part.scheduler} was not heard of for {part.silence} s: {why}. {GO_ON}"
-
-
-def reach(part: Role) -> None:
-    """Insist that somebody listens where the scheduler should be.
-
-    Raises
-    ------
-    RunError
-        Nobody does, for a minute.
-    """
-    end = time.monotonic() + min(REACH, part.patience)
-    while True:
-        try:
-            with socket.create_connection((part.host, part.port), timeout=5):
-                return
-        except OSError as error:
-            if time.monotonic() > end:
-                reason = error.strerror or str(error)
-                raise RunError(
-                    f"the scheduler {part.scheduler} cannot be reached ({reason})",
-                    "Start it, open its port, or mend DMLC_PS_ROOT_URI and DMLC_PS_ROOT_PORT.",
-                ) from None
-            time.sleep(0.2)
-
-
-def dead(store: Any, group: int, silence: int) -> int:
-    """How many nodes of a group have given no sign of life for so many seconds.
-
-    A scheduler knows of all nodes, the others know of the scheduler. With ``silence`` -1 it is the
-    number of nodes that the store knows at all.
-    """
-    found = ctypes.c_int()
-    with contextlib.suppress(mx.base.MXNetError):
-        mx.base.check_call(
-            mx.base._LIB.MXKVStoreGetNumDeadNode(
-                store.handle, ctypes.c_int(group), ctypes.byref(found), ctypes.c_int(silence)
-            )
-        )
-    return int(found.value)
 
 
 def _buckets(grads: Sequence[Any]) -> list[list[Any]]:

@@ -33,8 +33,11 @@ class Updates:
     copies of a parameter never differ.
     """
 
-    def __init__(self, group: Group, contexts: Sequence[Any], team: Alone = ALONE) -> None:
-        self.clip, self.contexts, self.team = group.clip, list(contexts), team
+    def __init__(
+        self, name: str, group: Group, contexts: Sequence[Any], team: Alone = ALONE
+    ) -> None:
+        self.name, self.clip = name, group.clip
+        self.contexts, self.team = list(contexts), team
         found = {id(p): p for net in group.nets for p in net.collect_params().values()}
         self.parameters = [p for p in found.values() if p.grad_req != "null"]
         self.optimizers = [make_optimizer(group.optimizer, group.options) for _ in contexts]
@@ -101,7 +104,7 @@ class Updates:
         for copies in zip(*self._places) if several else ():
             for place in copies[1:]:
                 copies[0].grad[:] += place.grad.as_in_context(copies[0].grad.context)
-        self.team.reduce([place.grad for place in self._first])
+        self.team.reduce([place.grad for place in self._first], self.name)
         for copies in zip(*self._places) if several else ():
             for place in copies[1:]:
                 copies[0].grad.copyto(place.grad)

@@ -57,7 +57,7 @@ class Bag(mx.gluon.Block):
 
 def updates_of(shapes, name, options, dtype="float32", contexts=ONE):
     bag = Bag(shapes, dtype, contexts)
-    made = Updates(Group([bag], name, {"learning_rate": 0.125, **options}), contexts)
+    made = Updates("main", Group([bag], name, {"learning_rate": 0.125, **options}), contexts)
     made.prepare()
     return made
 
@@ -162,7 +162,7 @@ def test_runs_without_a_gradient_make_no_difference_to_adagrad(n, used, decay):
 def test_every_other_optimizer_goes_mxnets_way(name):
     options = {} if name == "adadelta" else {"learning_rate": 0.125}
     bag = Bag([(3, 4), (5,)], "float32", ONE)
-    updates = Updates(Group([bag], name, options), ONE)
+    updates = Updates("main", Group([bag], name, options), ONE)
     updates.prepare()
     assert all(place.rule is None for place in updates._places[0])
     reference = mx.optimizer.create(name, rescale_grad=1 / 16, **options)

@@ -36,7 +36,7 @@ def updates_of(rule, multiples=(), shapes=SHAPES):
     bag = Bag(shapes, multiples)
     bag.initialize()
     group = Group([bag], rule.split("-")[0], {"learning_rate": 0.125, **RULES[rule]})
-    return Updates(group, [mx.cpu(0)])
+    return Updates("main", group, [mx.cpu(0)])
 
 
 def train(updates, steps=5, seed=0):

@@ -21,9 +21,9 @@ WIRE = simulate.Network(1e9, exchange=0.0)  # bytes a second
 
 
 def test_the_constants_are_those_of_the_engine():
-    from dope.core.distributing import team
+    from dope.core.distributing import store, team
 
-    assert (simulate.BUCKET, simulate.BIG) == (team.BUCKET, team.DIVIDED)
+    assert (simulate.BUCKET, simulate.BIG) == (team.BUCKET, store.DIVIDED)
 
 
 def test_a_server_carries_the_gradients_of_all_workers():
