@@ -92,7 +92,7 @@ def test_pages_hold_commands():
 @pytest.mark.parametrize("command", commands())
 def test_command_parses(command):
     name, *args = shlex.split(command)[1:]
-    if not args and name in ("run", "resume", "eval", "predict", "show"):
+    if not args and name in ("run", "resume", "launch", "eval", "predict", "show"):
         assert name in cli.commands  # its name alone, in a sentence
     elif "trnd" in command:
         done = CliRunner().invoke(cli, ["run", *args, "--dry-run"])

@@ -88,14 +88,25 @@ def class_attribute(target: str, name: str, default: Any = None) -> Any:
     """
     try:
         module, node = find(target)
+        value = _own(node, name)
+        if value is not None:  # bases need not be read
+            return literal(module, value)
         for place, item in lineage(module, node):
-            for statement in reversed(item.body):
-                value = assigned(statement, name)
-                if value is not None:
-                    return literal(place, value)
+            value = _own(item, name)
+            if value is not None:
+                return literal(place, value)
     except NotStaticError:
         return getattr(load(target), name, default)
     return default
+
+
+def _own(node: Any, name: str) -> Optional[ast.expr]:
+    """What a class itself assigns to a name, last."""
+    for statement in reversed(getattr(node, "body", [])):
+        value = assigned(statement, name)
+        if value is not None:
+            return value
+    return None
 
 
 def _static(target: str, method: str = "__init__") -> Signature:

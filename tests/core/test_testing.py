@@ -370,7 +370,8 @@ class NoSections(Sound):
     contract = {"contexts": "no dropout"}
 
 class MostlyExempt(Sound):
-    exempt = {"contexts": "no", "hybrid": "no", "reload": "no", "resume": "no", "examples": "no"}
+    names = ("contexts", "hybrid", "reload", "resume", "examples", "export")
+    exempt = dict.fromkeys(names, "no")
 '''
 SOUND = ("Sound", "Dropout", "Carrying", "Compiled", "Counting")
 FAULTS = {
