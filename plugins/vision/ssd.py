@@ -267,7 +267,7 @@ class Detector(Task):
         self._grid(nets, path, f"Epoch {epoch}")
 
     def report(self, nets: Any, run: RunDirectory) -> dict[str, Any]:
-        """Average precision of each class; its curve; images with true and found boxes."""
+        """Average precision of each class; its curve; images with boxes; what was skipped."""
         part = self._held_out()
         if part is None:
             return {}
@@ -280,7 +280,16 @@ class Detector(Task):
             run.plots / "precision-recall.png", curves, classes, precision["per_class"]["ap_50"]
         )
         shares = precision["per_class"]["ap_50"].tolist()
-        return {f"{part}_ap@50_{name}": share for name, share in zip(classes, shares)}
+        figures = {f"{part}_ap@50_{name}": share for name, share in zip(classes, shares)}
+        if self.dataset.skipped:
+            figures["skipped"] = dict(self.dataset.skipped)
+            run.write_text("skipped.txt", "\n".join(self.dataset.skips) + "\n")
+        return figures
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was left out of the data, for whoever watches."""
+        return [self.dataset.skip_note()] if self.dataset.skipped else []
 
     def predict(
         self,

@@ -157,3 +157,32 @@ def test_images_of_ones_own_are_predicted_on_the_command_line(tmp_path):
     for row in found["rows"]:
         assert row["class"] is None or row["probability"] >= 0.05
         assert row["class"] is None or 0 <= row["left"] <= row["right"] <= 160
+
+
+def test_what_was_left_out_of_the_data_is_said_and_counted(tmp_path):
+    rows = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "square"}]}
+    for i in range(12):
+        image = np.full((64, 64, 3), 30, np.uint8)
+        image[10:40, 10:40] = 220
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+        size = {"width": 64, "height": 64}
+        rows["images"].append({"id": i, "file_name": f"{i}.png", **size})
+        box = [10, 10, 30, 0 if i < 2 else 30]  # two have no area
+        rows["annotations"].append({"id": i, "image_id": i, "category_id": 1, "bbox": box})
+    (tmp_path / "3.png").write_bytes((tmp_path / "3.png").read_bytes()[:60])
+    (tmp_path / "all.json").write_text(json.dumps(rows))
+    data = ["dataset=vision.coco", f"dataset.path={tmp_path / 'all.json'}", "dataset.size=64"]
+    words = ["run", "vision.ssd", "--profile", "tiny", *data, "--runs"]
+    refused = CliRunner().invoke(cli, [*words, str(tmp_path / "refused"), "--quiet"])
+    assert refused.exit_code != 0 and "all.json" in refused.output
+    runs, skipping = tmp_path / "runs", ["dataset.on_error=skip", "trainer.epochs=1"]
+    done = CliRunner().invoke(cli, [*words, str(runs), *skipping])
+    assert done.exit_code == 0, done.output
+    assert "note: left out: 2 " in done.output
+    (result,) = runs.glob("*/*/result.json")
+    assert json.loads(result.read_text())["metrics"]["skipped"] == {
+        "objects without area": 2,
+        "images with no object left": 2,
+        "damaged images": 1,
+    }
+    assert len((result.parent / "skipped.txt").read_text().splitlines()) == 3
