@@ -7,6 +7,7 @@ checking are the subject of ``values.py``.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import inspect
 import re
@@ -19,6 +20,7 @@ from dope.core.configuring.source import (
     NotStaticError,
     assigned,
     find,
+    glance,
     lineage,
     literal,
     lookup,
@@ -86,6 +88,10 @@ def class_attribute(target: str, name: str, default: Any = None) -> Any:
     PluginError
         There is no such module or class.
     """
+    value = glance(target, name)
+    if value is not None:
+        with contextlib.suppress(ValueError, TypeError):  # it names what stands elsewhere
+            return ast.literal_eval(value)
     try:
         module, node = find(target)
         value = _own(node, name)

@@ -16,6 +16,8 @@ from typing import Any, Dict, List, Literal, Optional, Tuple, Union
 
 import pytest
 
+from dope.core.configuring import signature as signature_module
+from dope.core.configuring import source
 from dope.core.configuring.annotations import annotation_from, type_text
 from dope.core.configuring.signature import REQUIRED, class_attribute, signature
 from dope.core.errors import PluginError
@@ -341,3 +343,38 @@ def test_reading_imports_nothing_heavy(package):
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_glance_at_a_class_gives_what_its_whole_module_gives():
+    code = """
+from dope.core.configuring import signature, source
+from dope.core.plugging.discovery import discover
+targets = [entry.target for entry in discover().entries("task")]
+glanced = [signature.class_attribute(each, "profiles") for each in targets]
+print(sum(source.glance(each, "profiles") is not None for each in targets))
+signature.glance = lambda target, name: None
+assert glanced == [signature.class_attribute(each, "profiles") for each in targets]
+"""  # apart: pytest's own loader of dope's modules has no source to glance at
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 20
+
+
+@pytest.mark.parametrize(
+    "body, found",
+    [
+        ("    kinds = 3\n    def f(self): ...\n", True),
+        ("    define = 2\n    kinds = 3\n", True),  # begins as a method does
+        ('    """Text.\n\n    def f: no method\n    """\n\n    kinds = 3\n', False),
+        ("    def f(self): ...\n    kinds = 3\n", False),
+        ("    kinds = 2\n    def f(self): ...\n    kinds = 3\n", False),
+        ("    if True:\n        kinds = 2\n    kinds = 3\n", False),
+        ('    text = """\nkinds\n"""\n    kinds = 3\n', False),
+    ],
+)
+def test_what_a_glance_is_not_sure_of_it_leaves(tmp_path, monkeypatch, body, found):
+    name = f"glanced_{abs(hash(body))}"
+    (tmp_path / f"{name}.py").write_text(f"class Seen:\n{body}\n\nkinds = 9\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert (source.glance(f"{name}:Seen", "kinds") is not None) is found
+    assert signature_module.class_attribute(f"{name}:Seen", "kinds") == 3
