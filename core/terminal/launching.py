@@ -5,6 +5,7 @@ Holds what is typed; the processes are started and ended in core.distributing.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Optional
@@ -70,6 +71,9 @@ def launch(
         port,
     )
     code = start(plan)
+    if code == 130:
+        again = f"dope launch -n {workers} -s {servers} resume {shlex.quote(str(plan.folder))}"
+        click.echo(f"interrupted. Go on with: {again}", err=True)
     if code:
         context.exit(code)
 

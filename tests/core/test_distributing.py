@@ -237,6 +237,7 @@ def test_an_interrupt_saves_on_all_workers_and_the_run_can_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
+    assert "dope launch -n 2 -s 1 resume" in said.splitlines()[-1]
     assert not left_over(tag)
     assert json.loads((run / "result.json").read_text())["status"] == "interrupted"
 
